@@ -1,0 +1,7 @@
+module kanal/services/metadata
+
+go 1.26.0
+
+require kanal/libs v0.0.0
+
+replace kanal/libs => ../../libs
