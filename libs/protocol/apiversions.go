@@ -1,0 +1,112 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Error codes that the front end itself puts into an ApiVersions answer.
+const (
+	ErrorNone                int16 = 0
+	ErrorUnsupportedVersion  int16 = 35
+	ErrorInvalidRequest      int16 = 42
+	ErrorRebootstrapRequired int16 = 129
+)
+
+// ApiVersionsRequest is the body of an ApiVersions request.
+type ApiVersionsRequest struct {
+	SoftwareName    string // version 3 and later (KIP-511)
+	SoftwareVersion string
+	// ClusterID and NodeID tell where the client believes it is (version 5,
+	// KIP-1242); nil and -1 while it is bootstrapping.
+	ClusterID *string
+	NodeID    int32
+}
+
+// ParseApiVersionsRequest reads a body of a version that this package knows.
+// ok is false when bytes are missing or the software name or version is not
+// what KIP-511 allows (L7), which is answered with INVALID_REQUEST.
+func ParseApiVersionsRequest(body []byte, version int16) (q ApiVersionsRequest, ok bool) {
+	q.NodeID = -1
+	if version < 3 {
+		return q, true
+	}
+	r := reader{b: body}
+	q.SoftwareName = string(r.compact())
+	q.SoftwareVersion = string(r.compact())
+	if version >= 5 {
+		if id := r.compact(); id != nil {
+			s := string(id)
+			q.ClusterID = &s
+		}
+		q.NodeID = r.int32()
+	}
+	r.tags()
+	return q, !r.failed && validSoftware(q.SoftwareName) && validSoftware(q.SoftwareVersion)
+}
+
+// validSoftware holds s against [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?
+func validSoftware(s string) bool {
+	if s == "" || !alphanumeric(s[0]) || !alphanumeric(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !alphanumeric(s[i]) && s[i] != '-' && s[i] != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// ApiVersionsResponse is an answer to ApiVersions (ApiVersionsResponse).
+type ApiVersionsResponse struct {
+	Error  int16
+	Ranges Ranges
+}
+
+// Unsupported is the answer to a version of ApiVersions that we do not know:
+// in the format of version 0, with the range that we do know (L6, KIP-511).
+func Unsupported(own VersionRange) ApiVersionsResponse {
+	return ApiVersionsResponse{ErrorUnsupportedVersion, Ranges{ApiVersions: own}}
+}
+
+// Append appends the response with its header, which is always of version 0,
+// without size bytes. Keys come in ascending order.
+func (a ApiVersionsResponse) Append(b []byte, correlation int32, version int16) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(correlation))
+	b = binary.BigEndian.AppendUint16(b, uint16(a.Error))
+	flexible := version >= 3
+	if flexible {
+		b = binary.AppendUvarint(b, uint64(len(a.Ranges))+1)
+	} else {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(a.Ranges)))
+	}
+	for _, key := range a.keys() {
+		b = binary.BigEndian.AppendUint16(b, uint16(key))
+		b = binary.BigEndian.AppendUint16(b, uint16(a.Ranges[key].Min))
+		b = binary.BigEndian.AppendUint16(b, uint16(a.Ranges[key].Max))
+		if flexible {
+			b = append(b, 0)
+		}
+	}
+	if version >= 1 {
+		b = binary.BigEndian.AppendUint32(b, 0) // throttle time
+	}
+	if flexible {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func (a ApiVersionsResponse) keys() []APIKey {
+	keys := make([]APIKey, 0, len(a.Ranges))
+	for key := range a.Ranges {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
