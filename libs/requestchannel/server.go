@@ -1,0 +1,284 @@
+package requestchannel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nuid"
+
+	"kanal/libs/protocol"
+)
+
+// ServerConfig describes a handler instance.
+type ServerConfig struct {
+	Subjects
+	Service  string // name of the service: its instances share a route
+	Release  string // version of the binary, semantic
+	APIs     protocol.Ranges
+	Ordered  []protocol.APIKey
+	Window   int // requests held at once, over all front ends
+	Affinity Affinity
+	// DrainTimeout bounds how long a stopping server waits for what it holds.
+	DrainTimeout time.Duration
+	Metrics      *ServerMetrics // nil: none
+}
+
+// Server is the handlers' side of the request channel: one announced instance.
+type Server struct {
+	cfg   ServerConfig
+	id    string
+	nc    *nats.Conn // small messages, requests
+	large *nats.Conn // answers above LargeFrame
+	view  *View
+	serve func(*Incoming)
+	log   *slog.Logger
+
+	// owned by the subscription's goroutine
+	assemblies map[requestKey]*assembly
+	origins    map[string]Origin
+
+	presence presence
+
+	mu       sync.Mutex
+	inflight map[requestKey]*Incoming
+	idle     chan struct{} // closed when draining and nothing is held
+}
+
+type requestKey struct {
+	frontEnd string
+	id       uint64
+}
+
+// NewServer makes an instance with an id of its own. nc carries requests and
+// small answers, large those above LargeFrame; both stay the caller's. serve is
+// called on the subscription's goroutine for each request and must not block.
+func NewServer(cfg ServerConfig, nc, large *nats.Conn, serve func(*Incoming), log *slog.Logger) (*Server, error) {
+	if cfg.Window < 1 {
+		return nil, fmt.Errorf("requestchannel: window %d of service %s, must be at least 1", cfg.Window, cfg.Service)
+	}
+	id := nuid.Next()
+	log = log.With("handler", id, "service", cfg.Service)
+	view, err := NewView(nc, cfg.Subjects, log)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to announcements: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, id: id, nc: nc, large: large, view: view, serve: serve, log: log,
+		assemblies: map[requestKey]*assembly{}, origins: map[string]Origin{}, inflight: map[requestKey]*Incoming{},
+	}
+	s.presence.init(s)
+	return s, nil
+}
+
+// ID is this instance's id, new with every start.
+func (s *Server) ID() string { return s.id }
+
+// View is the living cluster as this instance sees it.
+func (s *Server) View() *View { return s.view }
+
+// Run serves until ctx ends, then drains: it announces that, refuses what still
+// arrives, finishes what it holds, and leaves.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.view.Close()
+	sub, err := s.nc.Subscribe(s.cfg.Request(s.id), s.receive)
+	if err != nil {
+		return fmt.Errorf("subscribe to requests: %w", err)
+	}
+	// Windows bound what can be pending; the client library's own limits would
+	// drop silently.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return fmt.Errorf("lift the limits of the request subscription: %w", err)
+	}
+	visible, err := s.register()
+	if err != nil {
+		return err
+	}
+	s.presence.run(ctx)
+	s.drain()
+	return errors.Join(visible.Stop(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
+}
+
+// register makes the instance visible to `nats micro`.
+func (s *Server) register() (micro.Service, error) {
+	m, err := micro.AddService(s.nc, micro.Config{
+		Name: "kanal-" + s.cfg.Service, Version: s.cfg.Release, Description: "Kanal handler service " + s.cfg.Service,
+		Metadata: map[string]string{"instance": s.id, "cluster": s.cfg.Cluster, "requests": s.cfg.Request(s.id)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register as a NATS micro service: %w", err)
+	}
+	return m, nil
+}
+
+// receive takes one message of the request subject.
+func (s *Server) receive(m *nats.Msg) {
+	switch messageKind(m.Data) {
+	case kindRequest:
+		s.receiveRequest(m)
+	case kindCancel:
+		s.receiveCancel(m)
+	case kindProbe:
+	default:
+		s.cfg.Metrics.invalid()
+		s.log.Warn("ignored a message that is no envelope", "subject", m.Subject, "bytes", len(m.Data))
+	}
+}
+
+func (s *Server) receiveRequest(m *nats.Msg) {
+	in := &Incoming{server: s, reply: m.Reply, Received: time.Now()}
+	if err := s.parse(m.Data, &in.Request); err != nil {
+		s.cfg.Metrics.invalid()
+		s.log.Warn("ignored an invalid request", "reply", m.Reply, "err", err)
+		return
+	}
+	if in.Parts > 1 && !s.assemble(in) {
+		return
+	}
+	in.end = in.Received.Add(in.Request.Deadline)
+	if s.presence.stale(in.Announcement, in.Received) {
+		s.cfg.Metrics.refuse()
+		s.publish(in, &Response{Kind: NotTaken})
+		return
+	}
+	s.mu.Lock()
+	s.inflight[requestKey{in.FrontEnd, in.ID}] = in
+	s.mu.Unlock()
+	s.cfg.Metrics.take(in.Redelivered)
+	s.serve(in)
+}
+
+// maxOrigins bounds the cache of origins; beyond it the cache starts afresh.
+const maxOrigins = 16384
+
+// parse reads an envelope. Origins repeat with every request of a connection:
+// they are made strings once.
+func (s *Server) parse(b []byte, r *Request) error {
+	header, err := envelopeHeader(b, requestFixed)
+	if err != nil {
+		return err
+	}
+	raw := b[requestFixed:header]
+	origin, known := s.origins[string(raw)]
+	if !known {
+		if err := origin.parse(raw); err != nil {
+			return err
+		}
+		if len(s.origins) >= maxOrigins {
+			clear(s.origins)
+		}
+		s.origins[string(raw)] = origin
+	}
+	return parseRequest(b, header, origin, r)
+}
+
+// assemble adds a part; true when in now is the whole request.
+func (s *Server) assemble(in *Incoming) bool {
+	key := requestKey{in.FrontEnd, in.ID}
+	a := s.assemblies[key]
+	if a == nil || in.Part == 0 {
+		s.sweepAssemblies(in.Received)
+		a = &assembly{since: in.Received}
+		s.assemblies[key] = a
+	}
+	done, err := a.add(in.Part, in.Parts, in.Total, in.Frame)
+	if err != nil {
+		delete(s.assemblies, key)
+		s.log.Warn("dropped a request in parts", "frontend", in.FrontEnd, "err", err)
+		return false
+	}
+	if done {
+		delete(s.assemblies, key)
+		in.Frame = a.frame
+	}
+	return done
+}
+
+// sweepAssemblies lets go of requests whose front end sends nothing more.
+func (s *Server) sweepAssemblies(now time.Time) {
+	for key, a := range s.assemblies {
+		if now.Sub(a.since) > time.Minute {
+			delete(s.assemblies, key)
+		}
+	}
+}
+
+func (s *Server) receiveCancel(m *nats.Msg) {
+	id, half, err := parseCancel(m.Data)
+	if err != nil {
+		s.cfg.Metrics.invalid()
+		return
+	}
+	key := requestKey{frontEndOf(m.Reply, s.cfg.Subjects), id}
+	delete(s.assemblies, key)
+	s.mu.Lock()
+	in := s.inflight[key]
+	s.mu.Unlock()
+	if in == nil {
+		return
+	}
+	in.mu.Lock()
+	parked := in.parked
+	in.mu.Unlock()
+	if parked || !half {
+		in.cancel(context.Canceled)
+	}
+}
+
+func (s *Server) forget(in *Incoming) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inflight, requestKey{in.FrontEnd, in.ID})
+	if s.idle != nil && len(s.inflight) == 0 {
+		close(s.idle)
+		s.idle = nil
+	}
+	s.cfg.Metrics.done()
+}
+
+func (s *Server) parkedOne() { s.cfg.Metrics.park() }
+
+// drain finishes what is held. Long polls are cancelled: their handlers answer
+// at once with what they have.
+func (s *Server) drain() {
+	s.mu.Lock()
+	idle := make(chan struct{})
+	if len(s.inflight) == 0 {
+		close(idle)
+	} else {
+		s.idle = idle
+	}
+	for _, in := range s.inflight {
+		if in.isParked() {
+			in.cancel(context.Canceled)
+		}
+	}
+	held := len(s.inflight)
+	s.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(s.cfg.DrainTimeout):
+		s.log.Warn("stopped with requests in hand; front ends will dispatch them again", "requests", held, "waited", s.cfg.DrainTimeout)
+		s.cancelAll()
+	}
+	s.presence.gone()
+}
+
+func (s *Server) cancelAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range s.inflight {
+		in.cancel(context.Canceled)
+	}
+}
+
+func (in *Incoming) isParked() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.parked
+}

@@ -1,0 +1,290 @@
+package requestchannel
+
+import (
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// AnnouncementInterval is how often instances announce themselves without a reason.
+const AnnouncementInterval = time.Second
+
+// AnnouncementTimeout is how long an instance lives without an announcement.
+const AnnouncementTimeout = 2 * time.Second
+
+// View is the living cluster as announcements show it. Its methods may be
+// called from any goroutine.
+type View struct {
+	subjects Subjects
+	log      *slog.Logger
+
+	mu        sync.Mutex
+	handlers  map[string]*liveHandler
+	frontEnds map[string]*liveFrontEnd
+	onChange  []func()
+
+	nc   *nats.Conn
+	subs []*nats.Subscription
+	stop chan struct{}
+	done chan struct{}
+}
+
+type liveHandler struct {
+	Handler
+	heard time.Time
+	// after is the announcement number that ends a ban: the instance was found
+	// dead or refused a request, and counts again with a newer announcement.
+	after uint64
+}
+
+type liveFrontEnd struct {
+	FrontEnd
+	heard time.Time
+}
+
+func (h *liveHandler) ready() bool { return h.State == StateReady && h.Number > h.after }
+
+// NewView subscribes to the announcements of a cluster. Close ends it.
+func NewView(nc *nats.Conn, subjects Subjects, log *slog.Logger) (*View, error) {
+	v := &View{
+		subjects: subjects, log: log, nc: nc,
+		handlers: map[string]*liveHandler{}, frontEnds: map[string]*liveFrontEnd{},
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	for subject, heard := range map[string]nats.MsgHandler{
+		subjects.Handlers(): v.heardHandler, subjects.FrontEnds(): v.heardFrontEnd,
+	} {
+		sub, err := nc.Subscribe(subject, heard)
+		if err != nil {
+			v.unsubscribe()
+			return nil, err
+		}
+		v.subs = append(v.subs, sub)
+	}
+	go v.expire()
+	return v, nil
+}
+
+// Close ends the view's subscriptions.
+func (v *View) Close() {
+	v.unsubscribe()
+	close(v.stop)
+	<-v.done
+}
+
+func (v *View) unsubscribe() {
+	for _, sub := range v.subs {
+		_ = sub.Unsubscribe() // fails only when the connection is gone, and the subscription with it
+	}
+}
+
+// OnChange calls f after each change of membership, state or window, on a
+// goroutine of the view: f must not block.
+func (v *View) OnChange(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.onChange = append(v.onChange, f)
+}
+
+func (v *View) heardHandler(m *nats.Msg) {
+	h, err := parseHandler(m.Data)
+	if err != nil {
+		v.log.Warn("ignored an announcement", "subject", m.Subject, "err", err)
+		return
+	}
+	v.mu.Lock()
+	changed := v.putHandler(h, time.Now())
+	v.mu.Unlock()
+	if changed {
+		v.changed()
+	}
+}
+
+// putHandler takes an announcement in and tells whether anything but its
+// number changed. One that is older than what is known arrives after a
+// reconnect and is dropped.
+func (v *View) putHandler(h *Handler, now time.Time) bool {
+	old := v.handlers[h.ID]
+	if old != nil && h.Number <= old.Number {
+		return false
+	}
+	if h.State == StateGone {
+		delete(v.handlers, h.ID)
+		return old != nil
+	}
+	l := &liveHandler{Handler: *h, heard: now}
+	if old != nil {
+		l.after = old.after
+	}
+	v.handlers[h.ID] = l
+	return old == nil || !old.ready() && l.ready() || old.State != h.State ||
+		old.Share() != h.Share() || old.Affinity != h.Affinity || !maps.Equal(old.APIs, h.APIs)
+}
+
+func (v *View) heardFrontEnd(m *nats.Msg) {
+	f, err := parseFrontEnd(m.Data)
+	if err != nil {
+		v.log.Warn("ignored an announcement", "subject", m.Subject, "err", err)
+		return
+	}
+	v.mu.Lock()
+	old := v.frontEnds[f.ID]
+	changed := old == nil || old.State != f.State || !maps.Equal(old.Draining, f.Draining) || !maps.Equal(old.Addresses, f.Addresses)
+	switch {
+	case old != nil && f.Number <= old.Number:
+		changed = false
+	case f.State == StateGone:
+		delete(v.frontEnds, f.ID)
+		changed = old != nil
+	default:
+		v.frontEnds[f.ID] = &liveFrontEnd{*f, time.Now()}
+	}
+	v.mu.Unlock()
+	if changed {
+		v.changed()
+	}
+}
+
+func (v *View) changed() {
+	v.mu.Lock()
+	fs := v.onChange
+	v.mu.Unlock()
+	for _, f := range fs {
+		f()
+	}
+}
+
+// expire forgets who has not announced itself for AnnouncementTimeout.
+func (v *View) expire() {
+	defer close(v.done)
+	tick := time.NewTicker(AnnouncementTimeout / 8)
+	defer tick.Stop()
+	for {
+		select {
+		case <-v.stop:
+			return
+		case now := <-tick.C:
+			if !v.nc.IsConnected() {
+				v.extend(now)
+			} else if v.forget(now.Add(-AnnouncementTimeout)) {
+				v.changed()
+			}
+		}
+	}
+}
+
+func (v *View) forget(before time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := len(v.handlers) + len(v.frontEnds)
+	maps.DeleteFunc(v.handlers, func(id string, h *liveHandler) bool {
+		if h.heard.Before(before) {
+			v.log.Warn("lost a handler: no announcement", "handler", id, "service", h.Service, "timeout", AnnouncementTimeout)
+			return true
+		}
+		return false
+	})
+	maps.DeleteFunc(v.frontEnds, func(_ string, f *liveFrontEnd) bool { return f.heard.Before(before) })
+	return n != len(v.handlers)+len(v.frontEnds)
+}
+
+// extend keeps everybody alive while NATS is away: nobody is forgotten for
+// announcements that cannot arrive.
+func (v *View) extend(now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, h := range v.handlers {
+		h.heard = now
+	}
+	for _, f := range v.frontEnds {
+		f.heard = now
+	}
+}
+
+// Ban takes a handler out until it announces itself with a number above number.
+func (v *View) Ban(id string, number uint64) {
+	v.mu.Lock()
+	h := v.handlers[id]
+	changed := h != nil && h.ready() && h.Number <= number
+	if h != nil {
+		h.after = max(h.after, number)
+	}
+	v.mu.Unlock()
+	if changed {
+		v.changed()
+	}
+}
+
+// Handlers lists the live handler instances, ready or draining, by id.
+func (v *View) Handlers() []Handler {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := make([]Handler, 0, len(v.handlers))
+	for _, h := range v.handlers {
+		c := h.Handler
+		if !h.ready() && c.State == StateReady {
+			continue // banned
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Handler) int { return compareStrings(a.ID, b.ID) })
+	return out
+}
+
+// FrontEnds lists the live front ends by id.
+func (v *View) FrontEnds() []FrontEnd {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := make([]FrontEnd, 0, len(v.frontEnds))
+	for _, f := range v.frontEnds {
+		out = append(out, f.FrontEnd)
+	}
+	slices.SortFunc(out, func(a, b FrontEnd) int { return compareStrings(a.ID, b.ID) })
+	return out
+}
+
+// Holder is the instance of a service that holds a broker: the ready one with
+// the highest rendezvous weight, so that everyone with the same view agrees
+// and an instance that leaves moves only what it held.
+func (v *View) Holder(service string, broker int32) (instance string, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var best uint64
+	for id, h := range v.handlers {
+		if h.Service != service || !h.ready() {
+			continue
+		}
+		if w := Weight(id, broker); !ok || w > best || w == best && id > instance {
+			instance, best, ok = id, w, true
+		}
+	}
+	return instance, ok
+}
+
+// Weight is the rendezvous weight of a candidate for a broker.
+func Weight(candidate string, broker int32) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(candidate)) // a hash never fails
+	_, _ = h.Write([]byte{0, byte(broker >> 24), byte(broker >> 16), byte(broker >> 8), byte(broker)})
+	// FNV alone spreads short, similar inputs badly in its upper bits.
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return x
+}
+
+func compareStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
