@@ -147,10 +147,11 @@ func (p *presence) announcement() Handler {
 }
 
 // stale tells whether a request that knew announcement number may have been
-// given to another instance since.
+// given to another instance since, or comes too late for an instance that is
+// leaving.
 func (p *presence) stale(number uint64, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at, known := p.published[number]
-	return !known || number < p.least || now.Sub(at) > AnnouncementTimeout || p.state == StateGone
+	return !known || number < p.least || now.Sub(at) > AnnouncementTimeout || p.state != StateReady
 }

@@ -233,7 +233,9 @@ func (s *Server) receiveCancel(m *nats.Msg) {
 func (s *Server) forget(in *Incoming) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.inflight, requestKey{in.FrontEnd, in.ID})
+	if key := (requestKey{in.FrontEnd, in.ID}); s.inflight[key] == in { // else: redelivered to us meanwhile
+		delete(s.inflight, key)
+	}
 	if s.idle != nil && len(s.inflight) == 0 {
 		close(s.idle)
 		s.idle = nil

@@ -1,0 +1,123 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Process is the configuration of the process itself, the same for each service.
+type Process struct {
+	// NATSURL lists the servers, comma separated. Empty is
+	// nats://127.0.0.1:4222, and in standalone an embedded server.
+	NATSURL string `env:"KANAL_NATS_URL"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `env:"KANAL_LOG_LEVEL" envDefault:"info"`
+	// LogFormat is text, json, or auto: text on a terminal, else json.
+	LogFormat string `env:"KANAL_LOG_FORMAT" envDefault:"auto"`
+	// HTTPAddr serves /metrics, /healthz and /readyz; empty serves none.
+	HTTPAddr string `env:"KANAL_HTTP_ADDR" envDefault:"127.0.0.1:8080"`
+}
+
+// Validate returns every bad field, by variable name.
+func (p Process) Validate() error {
+	var errs []error
+	var level slog.Level
+	if level.UnmarshalText([]byte(p.LogLevel)) != nil {
+		errs = append(errs, Invalid("KANAL_LOG_LEVEL", p.LogLevel, "debug, info, warn or error"))
+	}
+	if p.LogFormat != "auto" && p.LogFormat != "text" && p.LogFormat != "json" {
+		errs = append(errs, Invalid("KANAL_LOG_FORMAT", p.LogFormat, "auto, text or json"))
+	}
+	if _, _, err := net.SplitHostPort(p.HTTPAddr); p.HTTPAddr != "" && err != nil {
+		errs = append(errs, Invalid("KANAL_HTTP_ADDR", p.HTTPAddr, "host:port, or empty for none"))
+	}
+	return errors.Join(errs...)
+}
+
+// Validator is a configuration that can tell everything that is wrong with it,
+// before anything is opened.
+type Validator interface{ Validate() error }
+
+// Parse fills configurations from the environment and validates them. The error
+// names every bad variable, not only the first.
+func Parse(cfgs ...Validator) error {
+	var errs []error
+	for _, cfg := range cfgs {
+		if err := env.Parse(cfg); err != nil {
+			errs = append(errs, byVariable(cfg, err)...)
+		} else if err := cfg.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return unique(errors.Join(errs...))
+}
+
+// unique keeps one of equal lines: a variable that several services of one
+// process share is reported once.
+func unique(err error) error {
+	if err == nil {
+		return nil
+	}
+	var lines []string
+	seen := map[string]bool{}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if !seen[line] {
+			seen[line] = true
+			lines = append(lines, line)
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// byVariable words the errors of env by variable instead of by struct field.
+func byVariable(cfg any, err error) (out []error) {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return []error{err}
+	}
+	for _, e := range all.Errors {
+		var parse env.ParseError
+		if name := ""; errors.As(e, &parse) {
+			name = variableOf(reflect.TypeOf(cfg).Elem(), parse.Name)
+			e = Invalid(name, os.Getenv(name), allowed(parse.Type))
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func allowed(t reflect.Type) string {
+	switch {
+	case t.String() == "time.Duration":
+		return "a duration, such as 500ms or 30s"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
+		return fmt.Sprintf("a whole number (%s)", t)
+	}
+	return "a " + t.String()
+}
+
+// variableOf finds the env tag of a field by name, in embedded structs too.
+func variableOf(t reflect.Type, field string) string {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if tag, ok := f.Tag.Lookup("env"); ok && f.Name == field {
+			name, _, _ := strings.Cut(tag, ",")
+			return name
+		}
+		if f.Type.Kind() == reflect.Struct {
+			if name := variableOf(f.Type, field); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
