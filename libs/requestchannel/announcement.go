@@ -29,9 +29,12 @@ const (
 
 // Handler is the announcement of one handler instance.
 type Handler struct {
-	Version  int    `json:"v"`
-	ID       string `json:"id"`
-	Number   uint64 `json:"number"` // rises with every announcement of this id
+	Version int    `json:"v"`
+	ID      string `json:"id"`
+	Number  uint64 `json:"number"` // rises with every announcement of this id
+	// Session rises when the instance reconnected to NATS: answers it had under
+	// way may be lost, and what it owes is dispatched again.
+	Session  uint64 `json:"session"`
 	Service  string `json:"service"`
 	Release  string `json:"release"`
 	State    string `json:"state"`

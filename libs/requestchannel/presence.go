@@ -23,6 +23,7 @@ type presence struct {
 	// least is the number below which requests are stale whatever their age:
 	// they were buffered from before a reconnect.
 	least     uint64
+	session   uint64
 	frontEnds int
 }
 
@@ -103,6 +104,7 @@ func (p *presence) announceToNewcomers() {
 func (p *presence) afterReconnect() {
 	p.mu.Lock()
 	p.least = p.number + 1
+	p.session++
 	p.mu.Unlock()
 	p.announce()
 }
@@ -141,7 +143,7 @@ func (p *presence) announce() uint64 {
 func (p *presence) announcement() Handler {
 	c := p.s.cfg
 	return Handler{
-		Version: AnnouncementVersion, ID: p.s.id, Number: p.number, Service: c.Service, Release: c.Release,
+		Version: AnnouncementVersion, ID: p.s.id, Number: p.number, Session: p.session, Service: c.Service, Release: c.Release,
 		State: p.state, Affinity: c.Affinity, APIs: c.APIs, Ordered: c.Ordered, Window: c.Window, FrontEnds: p.frontEnds,
 	}
 }

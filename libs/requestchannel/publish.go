@@ -26,7 +26,7 @@ func (s *Server) publish(in *Incoming, r *Response) {
 
 // publishFrame sends an answer whose frame is appended by frame.
 func (s *Server) publishFrame(in *Incoming, r *Response, frame func([]byte) []byte) {
-	r.ID, r.Token, r.Part, r.Parts = in.ID, in.Token, 0, 1
+	r.ID, r.Token, r.Attempt, r.Part, r.Parts = in.ID, in.Token, in.Attempt, 0, 1
 	p := buffers.Get().(*[]byte)
 	b := AppendResponse((*p)[:0], r)
 	header := len(b)

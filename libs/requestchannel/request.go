@@ -50,7 +50,8 @@ const (
 	offTotal        = 56
 	offRedirects    = 60
 	offSecurity     = 61
-	requestFixed    = 62
+	offAttempt      = 62
+	requestFixed    = 63
 
 	magic = 0x4b // 'K'
 )
@@ -84,10 +85,13 @@ type Request struct {
 	// Deadline is how long the front end still waits, from when it was published.
 	Deadline time.Duration
 	// Granted bounds the answer, in bytes; Fetch keeps to it.
-	Granted          uint32
-	Part, Parts      uint16
-	Total            uint32 // length of the whole frame, in bytes
-	Redirects        uint8
+	Granted     uint32
+	Part, Parts uint16
+	Total       uint32 // length of the whole frame, in bytes
+	Redirects   uint8
+	// Attempt counts the dispatches of this request; answers carry it back, so
+	// that one which only concerns an earlier dispatch is told apart.
+	Attempt          uint8
 	SecurityProtocol SecurityProtocol
 	// Privileged is set from the listener, never from what the client sent (A6).
 	Privileged bool
@@ -154,6 +158,7 @@ func AppendRequest(b []byte, r *Request, origin []byte) []byte {
 func putDispatch(h []byte, r *Request) {
 	h[offFlags] = r.flags()
 	h[offRedirects] = r.Redirects
+	h[offAttempt] = r.Attempt
 	binary.BigEndian.PutUint64(h[offAnnouncement:], r.Announcement)
 	binary.BigEndian.PutUint32(h[offAge:], clampU32(r.Age.Microseconds()))
 	binary.BigEndian.PutUint32(h[offDeadline:], clampU32(r.Deadline.Milliseconds()))
@@ -211,6 +216,7 @@ func parseRequest(b []byte, header int, origin Origin, r *Request) error {
 		Parts:            binary.BigEndian.Uint16(h[offParts:]),
 		Total:            binary.BigEndian.Uint32(h[offTotal:]),
 		Redirects:        h[offRedirects],
+		Attempt:          h[offAttempt],
 		SecurityProtocol: SecurityProtocol(h[offSecurity]),
 		Privileged:       h[offFlags]&flagPrivileged != 0,
 		Redelivered:      h[offFlags]&flagRedelivered != 0,

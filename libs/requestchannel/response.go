@@ -43,7 +43,8 @@ const (
 	offResponsePart     = 42
 	offResponseParts    = 44
 	offResponseTotal    = 46
-	responseFixed       = 50
+	offResponseAttempt  = 50
+	responseFixed       = 51
 )
 
 // Response is the envelope of one answer and its frame.
@@ -58,6 +59,7 @@ type Response struct {
 	Deadline    time.Duration // of a parked request, from now
 	Part, Parts uint16
 	Total       uint32 // length of the whole frame, in bytes
+	Attempt     uint8  // of the request that this answers
 	Target      string // of a redirect: an instance id
 	// Frame is the response with its Kafka header, without size bytes.
 	Frame []byte
@@ -80,6 +82,7 @@ func AppendResponse(b []byte, r *Response) []byte {
 	binary.BigEndian.PutUint32(h[offResponseLocal:], clampU32(r.Local.Microseconds()))
 	binary.BigEndian.PutUint32(h[offResponseRemote:], clampU32(r.Remote.Microseconds()))
 	binary.BigEndian.PutUint32(h[offResponseDeadline:], clampU32(r.Deadline.Milliseconds()))
+	h[offResponseAttempt] = r.Attempt
 	putResponsePart(h, r.Part, r.Parts, r.Total)
 	return b
 }
@@ -108,6 +111,7 @@ func ParseResponse(b []byte, r *Response) error {
 		Part:     binary.BigEndian.Uint16(b[offResponsePart:]),
 		Parts:    binary.BigEndian.Uint16(b[offResponseParts:]),
 		Total:    binary.BigEndian.Uint32(b[offResponseTotal:]),
+		Attempt:  b[offResponseAttempt],
 		Frame:    b[header:],
 	}
 	if r.Kind < Send || r.Kind > NotTaken {

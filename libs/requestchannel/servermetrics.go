@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // records nothing.
 type ServerMetrics struct {
 	taken, redelivered, refused, parked, unsentAnswers, invalidMessages prometheus.Counter
-	held                                                               prometheus.Gauge
+	held                                                                prometheus.Gauge
 }
 
 // NewServerMetrics registers the metrics of one service's instance.

@@ -122,7 +122,7 @@ func (v *View) putHandler(h *Handler, now time.Time) bool {
 		l.after = old.after
 	}
 	v.handlers[h.ID] = l
-	return old == nil || !old.ready() && l.ready() || old.State != h.State ||
+	return old == nil || !old.ready() && l.ready() || old.State != h.State || old.Session != h.Session ||
 		old.Share() != h.Share() || old.Affinity != h.Affinity || !maps.Equal(old.APIs, h.APIs)
 }
 

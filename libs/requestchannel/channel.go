@@ -1,0 +1,315 @@
+package requestchannel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kanal/libs/protocol"
+)
+
+// ChannelConfig bounds the front end's side of the request channel.
+type ChannelConfig struct {
+	Subjects
+	FrontEnd   string // id of this front end, new with every start
+	Release    string
+	Addresses  map[string]Address // announced, by listener name
+	Processors int
+	// QueuedMaxRequests bounds the requests of one route that wait for a window
+	// (queued.max.requests).
+	QueuedMaxRequests int
+	// QueuedMaxBytes bounds the frames held until their outcome, parked ones
+	// apart (queued.max.request.bytes). One request may exceed it.
+	QueuedMaxBytes int64
+	// ParkedMaxBytes bounds the frames of parked long polls. Above it a frame is
+	// let go, and its connection closes if its handler dies.
+	ParkedMaxBytes int64
+	// ResponseMaxBytes is divided among the requests under way: what each may
+	// be answered with.
+	ResponseMaxBytes int64
+	// RequestTimeout is how long a request waits for its outcome; a parked one
+	// has the deadline that its handler names.
+	RequestTimeout time.Duration
+	// ProbeInterval is the silence after which an instance that owes an answer
+	// is probed.
+	ProbeInterval time.Duration
+	// Known gives the api versions by service that the cluster had before.
+	Known map[string]protocol.Ranges
+	// OnVersions is told, on a goroutine of its own, when a service's versions
+	// change.
+	OnVersions func(service string, versions protocol.Ranges)
+	// Now is the clock of Call.Received: monotonic nanoseconds.
+	Now     func() int64
+	Metrics *ChannelMetrics // nil: none
+}
+
+// Sink is where outcomes go: the processors, reached by their door.
+type Sink interface {
+	// Deliver hands over outcomes; the slice is valid during the call.
+	Deliver(processor int, outcomes []Outcome)
+	// Resume tells a processor that calls refused as full may be offered again.
+	Resume(processor int)
+}
+
+// Call is a request as a processor offers it, valid during Submit.
+type Call struct {
+	Route            *Route
+	Processor        int
+	Token            uint64
+	APIKey           protocol.APIKey
+	APIVersion       int16
+	Broker           int32
+	SecurityProtocol SecurityProtocol
+	Privileged       bool
+	Origin           []byte // as AppendOrigin made it
+	Frame            []byte // without size bytes; copied
+	Received         int64  // when its last byte came, by ChannelConfig.Now
+}
+
+// Outcome is what a processor has to do about one request.
+type Outcome struct {
+	Token    uint64
+	Kind     ResponseKind // Send, NoOp or CloseConnection
+	Throttle time.Duration
+	Frame    []byte // of Send; the receiver's
+	Reason   CloseReason
+	// Pending must be told with Done, exactly once, when the outcome has been
+	// carried out or could not be.
+	Pending *Pending
+}
+
+// CloseReason says why the channel closes a connection.
+type CloseReason uint8
+
+// Reasons of Outcome.Reason.
+const (
+	ClosedByHandler CloseReason = iota // the handler asked for it
+	ClosedByDeadline
+	ClosedFrameLetGo // its handler died and the frame was no longer held
+)
+
+// Channel is the front end's side: Kafka's RequestChannel. Processors submit
+// and are answered through their Sink; one goroutine, Run's, owns all that is
+// between.
+type Channel struct {
+	cfg   ChannelConfig
+	nc    *nats.Conn // requests and small answers
+	large *nats.Conn // frames above LargeFrame, both ways
+	view  *View
+	sink  Sink
+	log   *slog.Logger
+
+	lanes []lane // one per processor
+
+	table  atomic.Pointer[table]
+	held   atomic.Int64 // bytes of frames not parked
+	inside atomic.Int64 // requests submitted and without outcome
+
+	inbox inbox
+	dispatcher
+}
+
+// lane is what one processor's loop owns of the channel.
+type lane struct {
+	staged  []*Pending
+	next    uint64 // request ids: the processor's number above 48 bits of count
+	waiting atomic.Bool
+	_       [64]byte // loops do not share a cache line
+}
+
+// NewChannel makes a channel that dispatches once Run is called. The
+// connections stay the caller's.
+func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Logger) (*Channel, error) {
+	view, err := NewView(nc, cfg.Subjects, log)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to announcements: %w", err)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = newChannelMetrics()
+	}
+	c := &Channel{cfg: cfg, nc: nc, large: large, view: view, sink: sink, log: log, lanes: make([]lane, cfg.Processors)}
+	c.inbox.wakeup = make(chan struct{}, 1)
+	c.dispatcher.init(c)
+	view.OnChange(func() { c.inbox.put(func(in *inbox) { in.viewChanged = true }) })
+	return c, nil
+}
+
+// View is the living cluster as this front end sees it.
+func (c *Channel) View() *View { return c.view }
+
+// Submit takes a call over, copying its frame. False: no room now; the
+// processor is resumed when there is some. It is called on the processor's loop.
+func (c *Channel) Submit(call *Call) bool {
+	lane := &c.lanes[call.Processor]
+	if !c.admit(call) {
+		lane.waiting.Store(true)
+		// Room may have come between the refusal and the flag; nobody would tell.
+		if !c.admit(call) {
+			return false
+		}
+	}
+	lane.next++
+	p := newPending(call, uint64(call.Processor)<<48|lane.next, c.cfg.RequestTimeout)
+	lane.staged = append(lane.staged, p)
+	return true
+}
+
+// admit counts a call in if there is room for it.
+func (c *Channel) admit(call *Call) bool {
+	if c.held.Load() >= c.cfg.QueuedMaxBytes {
+		return false
+	}
+	if int(call.Route.queued.Add(1)) > c.cfg.QueuedMaxRequests {
+		call.Route.queued.Add(-1)
+		return false
+	}
+	c.held.Add(int64(len(call.Frame)))
+	c.inside.Add(1)
+	return true
+}
+
+// Flush hands what a processor submitted in this pass to the dispatcher.
+func (c *Channel) Flush(processor int) {
+	lane := &c.lanes[processor]
+	if len(lane.staged) == 0 {
+		return
+	}
+	c.inbox.put(func(in *inbox) { in.submitted = append(in.submitted, lane.staged...) })
+	clear(lane.staged)
+	lane.staged = lane.staged[:0]
+}
+
+// Disconnected tells that a connection is gone, or (half) that its peer sends
+// nothing more but still reads.
+func (c *Channel) Disconnected(processor int, token uint64, half bool) {
+	c.inbox.put(func(in *inbox) { in.disconnected = append(in.disconnected, disconnect{token, half}) })
+}
+
+// InFlight is how many requests have no outcome yet.
+func (c *Channel) InFlight() int { return int(c.inside.Load()) }
+
+// Route is the route to a service by name, for listeners that route whole
+// protocols.
+func (c *Channel) Route(service string) *Route { return c.table.Load().routes.get(service) }
+
+// RouteOf is the route of an api, nil when no service is known to answer it.
+func (c *Channel) RouteOf(key protocol.APIKey) *Route {
+	t := c.table.Load()
+	if key < 0 || int(key) >= len(t.byKey) {
+		return nil
+	}
+	return t.byKey[key]
+}
+
+// Versions is what clients are told: the union over services of what they
+// answer, cut to one Kafka release.
+func (c *Channel) Versions() protocol.Ranges { return c.table.Load().versions }
+
+// Run dispatches until ctx ends, then gives every request that is left the
+// outcome of a shutdown.
+func (c *Channel) Run(ctx context.Context) error {
+	defer c.view.Close()
+	subs, err := c.subscribe()
+	if err != nil {
+		return err
+	}
+	c.dispatcher.run(ctx)
+	for _, sub := range subs {
+		_ = sub.Unsubscribe() // nothing is left to receive
+	}
+	return nil
+}
+
+func (c *Channel) subscribe() (subs []*nats.Subscription, err error) {
+	subscribe := func(nc *nats.Conn, subject string) {
+		var sub *nats.Subscription
+		if err != nil {
+			return
+		}
+		if sub, err = nc.Subscribe(subject, c.receive); err != nil {
+			err = fmt.Errorf("subscribe to responses: %w", err)
+			return
+		}
+		subs = append(subs, sub)
+		// Grants bound what can be pending; the client library's own limits
+		// would drop silently.
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	for i := range c.cfg.Processors {
+		subscribe(c.nc, c.cfg.Response(c.cfg.FrontEnd, i))
+	}
+	subscribe(c.large, c.cfg.LargeResponse(c.cfg.FrontEnd))
+	return subs, err
+}
+
+// receive takes one message of a response subject, on its subscription's goroutine.
+func (c *Channel) receive(m *nats.Msg) {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		subject := m.Header.Get("Nats-Subject")
+		c.inbox.put(func(in *inbox) { in.deaf = append(in.deaf, subject) })
+		return
+	}
+	a := arrival{at: c.cfg.Now()}
+	if err := ParseResponse(m.Data, &a.Response); err != nil {
+		c.cfg.Metrics.invalid.Inc()
+		c.log.Warn("ignored an invalid response", "subject", m.Subject, "err", err)
+		return
+	}
+	c.inbox.put(func(in *inbox) { in.arrived = append(in.arrived, a) })
+}
+
+// inbox is the door to the dispatcher: append under the lock, wake once.
+type inbox struct {
+	mu           sync.Mutex
+	submitted    []*Pending
+	arrived      []arrival
+	disconnected []disconnect
+	deaf         []string // subjects that NATS says nobody listens on
+	viewChanged  bool
+	reconnected  bool
+	awake        bool
+
+	wakeup chan struct{}
+}
+
+type arrival struct {
+	Response
+	at int64
+}
+
+type disconnect struct {
+	token uint64
+	half  bool
+}
+
+func (in *inbox) put(f func(*inbox)) {
+	in.mu.Lock()
+	f(in)
+	wake := !in.awake
+	in.awake = true
+	in.mu.Unlock()
+	if wake {
+		select {
+		case in.wakeup <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take swaps the contents with what the dispatcher has emptied.
+func (in *inbox) take(into *inbox) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.submitted, into.submitted = into.submitted[:0], in.submitted
+	in.arrived, into.arrived = into.arrived[:0], in.arrived
+	in.disconnected, into.disconnected = into.disconnected[:0], in.disconnected
+	in.deaf, into.deaf = into.deaf[:0], in.deaf
+	into.viewChanged, in.viewChanged = in.viewChanged, false
+	into.reconnected, in.reconnected = in.reconnected, false
+	in.awake = false
+}

@@ -1,0 +1,319 @@
+package requestchannel
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kanal/libs/protocol"
+)
+
+// dispatcher is the state between processors and handlers, owned by one
+// goroutine.
+type dispatcher struct {
+	c         *Channel
+	routes    *routes
+	known     map[string]protocol.Ranges
+	instances map[string]*instance
+	bySubject map[string]*instance
+	pendings  map[uint64]*Pending          // by request id
+	byToken   map[uint64]*Pending          // by connection
+	redirects map[uint64]map[*Route]string // by connection: where its requests of a route go
+	wheel     wheel
+	now       int64
+	in        inbox // what was taken from the door
+	out       [][]Outcome
+	reply     []string
+	sender    sender
+	announcer announcer
+	parked    int64 // bytes of parked frames
+	ticked    int64
+	views     uint64 // counts changes of the view
+}
+
+func (d *dispatcher) init(c *Channel) {
+	*d = dispatcher{
+		c: c, routes: &routes{m: map[string]*Route{}}, known: maps.Clone(c.cfg.Known),
+		instances: map[string]*instance{}, bySubject: map[string]*instance{},
+		pendings: map[uint64]*Pending{}, byToken: map[uint64]*Pending{}, redirects: map[uint64]map[*Route]string{},
+		out: make([][]Outcome, c.cfg.Processors),
+	}
+	if d.known == nil {
+		d.known = map[string]protocol.Ranges{}
+	}
+	for i := range c.cfg.Processors {
+		d.reply = append(d.reply, c.cfg.Response(c.cfg.FrontEnd, i))
+	}
+	d.announcer.c = c
+	c.table.Store(newTable(d.routes, d.known))
+}
+
+// run is the loop: one line a step.
+func (d *dispatcher) run(ctx context.Context) {
+	d.sender.start(d.c)
+	defer d.sender.stop()
+	reconnected := d.c.nc.StatusChanged(nats.CONNECTED)
+	defer d.c.nc.RemoveStatusListener(reconnected)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	d.in.viewChanged = true
+	for {
+		d.now = d.c.cfg.Now()
+		d.processReconnect()
+		d.processViewChange()
+		d.processArrived()
+		d.processDeaf()
+		d.processSubmitted()
+		d.processDisconnected()
+		d.processTimers()
+		d.dispatch()
+		d.deliver()
+		d.resume()
+		timer.Reset(d.nextTimer())
+		select {
+		case <-ctx.Done():
+			d.shutDown()
+			return
+		case <-reconnected:
+			d.in.reconnected = true
+		case <-timer.C:
+		case <-d.c.inbox.wakeup:
+		}
+		d.takeInbox()
+	}
+}
+
+func (d *dispatcher) takeInbox() {
+	reconnected := d.in.reconnected
+	clear(d.in.submitted)
+	clear(d.in.arrived)
+	d.c.inbox.take(&d.in)
+	d.in.reconnected = d.in.reconnected || reconnected
+}
+
+// nextTimer is short while somebody owes an answer, else a step of the wheel or
+// the next announcement.
+func (d *dispatcher) nextTimer() time.Duration {
+	next := d.announcer.due(d.now)
+	if len(d.pendings) > 0 {
+		next = min(next, d.c.cfg.ProbeInterval)
+	}
+	return next
+}
+
+// processReconnect gives out again what was under way when our connection to
+// NATS broke: requests or answers may have been lost with it.
+func (d *dispatcher) processReconnect() {
+	if !d.in.reconnected {
+		return
+	}
+	d.in.reconnected = false
+	d.c.log.Info("dispatching again what was under way when NATS was lost", "requests", len(d.pendings))
+	d.redispatch(func(p *Pending) bool { return true }, "nats_reconnected")
+	d.announcer.now()
+}
+
+// processViewChange follows the announcements: instances, their windows, the
+// table of versions.
+func (d *dispatcher) processViewChange() {
+	if !d.in.viewChanged {
+		return
+	}
+	d.views++
+	for _, i := range d.instances {
+		i.seen = false
+	}
+	handlers := d.c.view.Handlers()
+	for n := range handlers {
+		d.meet(&handlers[n])
+	}
+	for _, i := range d.instances {
+		if !i.seen {
+			d.lose(i, "gone")
+		}
+	}
+	d.learnVersions(handlers)
+	d.announcer.follow(handlers)
+}
+
+// meet takes in the announcement of an instance.
+func (d *dispatcher) meet(h *Handler) {
+	i := d.instances[h.ID]
+	if i == nil {
+		i = &instance{id: h.ID, subject: d.c.cfg.Request(h.ID), route: d.routes.get(h.Service), session: h.Session, heard: d.now}
+		d.instances[h.ID], d.bySubject[i.subject] = i, i
+		i.route.instances = append(i.route.instances, i)
+		d.c.log.Info("met a handler", "handler", h.ID, "service", h.Service, "window", h.Window, "release", h.Release)
+	}
+	if h.Session != i.session {
+		i.session = h.Session
+		d.redispatch(func(p *Pending) bool { return p.instance == i }, "handler_reconnected")
+	}
+	i.seen, i.state, i.share, i.number = true, h.State, h.Share(), h.Number
+	if i.route.affinity != h.Affinity {
+		i.route.affinity = h.Affinity
+		i.route.requeueAll()
+	}
+}
+
+// lose takes an instance out and gives what it owes to others.
+func (d *dispatcher) lose(i *instance, why string) {
+	d.views++
+	delete(d.instances, i.id)
+	delete(d.bySubject, i.subject)
+	i.route.instances = slices.DeleteFunc(i.route.instances, func(o *instance) bool { return o == i })
+	d.c.cfg.Metrics.lost.WithLabelValues(i.route.service, why).Inc()
+	d.c.log.Info("lost a handler", "handler", i.id, "service", i.route.service, "reason", why, "owed", i.outstanding+i.parked)
+	d.redispatch(func(p *Pending) bool { return p.instance == i }, why)
+}
+
+// learnVersions keeps the table of what each service answers: what all its live
+// instances answer, or what was known before where none is live.
+func (d *dispatcher) learnVersions(handlers []Handler) {
+	live := map[string]protocol.Ranges{}
+	for _, h := range handlers {
+		if h.State != StateReady {
+			continue
+		}
+		if r, more := live[h.Service]; more {
+			live[h.Service] = r.Intersect(h.APIs)
+		} else {
+			live[h.Service] = h.APIs
+		}
+	}
+	changed := false
+	for service, r := range live {
+		if maps.Equal(d.known[service], r) {
+			continue
+		}
+		d.known[service], changed = r, true
+		if d.c.cfg.OnVersions != nil {
+			go d.c.cfg.OnVersions(service, r)
+		}
+	}
+	if changed {
+		d.c.table.Store(newTable(d.routes, d.known))
+	}
+}
+
+// processDeaf handles NATS' word that nobody listens on a subject: the instance
+// was killed, or cut off, and what it owes goes to others.
+func (d *dispatcher) processDeaf() {
+	for _, subject := range d.in.deaf {
+		if i := d.bySubject[subject]; i != nil {
+			d.c.view.Ban(i.id, i.number)
+			d.lose(i, "no_subscriber")
+		}
+	}
+}
+
+// processSubmitted takes in what processors submitted.
+func (d *dispatcher) processSubmitted() {
+	for _, p := range d.in.submitted {
+		p.metrics = d.c.cfg.Metrics.stages(p.route, p.APIKey)
+		d.pendings[p.ID], d.byToken[p.Token] = p, p
+		d.wheel.add(p)
+		if to, redirected := d.redirects[p.Token][p.route]; redirected && d.takesRedirects(to) {
+			p.target = to
+		}
+		p.route.enqueue(p, false)
+	}
+}
+
+// processDisconnected ends the requests of connections that are gone, and tells
+// the handlers that hold them.
+func (d *dispatcher) processDisconnected() {
+	for _, gone := range d.in.disconnected {
+		p := d.byToken[gone.token]
+		if p != nil && gone.half {
+			p.half = true
+			d.cancel(p, true)
+		} else if p != nil {
+			d.cancel(p, false)
+			d.finish(p).Done(false, d.now, 0)
+		}
+		if !gone.half {
+			delete(d.redirects, gone.token)
+		}
+	}
+}
+
+// cancel tells the instance that holds p that its connection is gone.
+func (d *dispatcher) cancel(p *Pending, half bool) {
+	if p.state != outstanding && p.state != parked {
+		return
+	}
+	b := appendCancel(nil, p.ID, half)
+	if err := d.c.nc.PublishRequest(p.instance.subject, d.reply[p.Processor], b); err != nil {
+		d.c.log.Debug("cancel not sent", "err", err) // the handler's own deadline ends it
+	}
+}
+
+// processTimers ends requests whose deadline has passed, probes silent
+// instances, and announces this front end.
+func (d *dispatcher) processTimers() {
+	d.wheel.expire(d.now, func(p *Pending) {
+		d.cancel(p, false)
+		d.c.log.Warn("closed a connection: no answer before the deadline", "api", p.APIKey, "service", p.route.service, "waited", time.Duration(d.now-p.received), "queued", p.state == queued)
+		d.outcome(p, Outcome{Kind: CloseConnection, Reason: ClosedByDeadline})
+	})
+	if d.now-d.ticked >= int64(d.c.cfg.ProbeInterval) {
+		d.ticked = d.now
+		d.probe()
+	}
+	d.announcer.tick(d.now)
+}
+
+// probe publishes to every silent instance that owes an answer: NATS reports
+// at once when nobody listens there.
+func (d *dispatcher) probe() {
+	silent := int64(d.c.cfg.ProbeInterval)
+	for _, i := range d.instances {
+		if i.owes() && d.now-max(i.heard, i.probed) >= silent {
+			i.probed = d.now
+			if err := d.c.nc.PublishRequest(i.subject, d.reply[0], probe); err != nil {
+				d.c.log.Debug("probe not sent", "err", err) // NATS is away
+				return
+			}
+		}
+	}
+}
+
+// deliver hands the outcomes of this pass to their processors, one wake-up each.
+func (d *dispatcher) deliver() {
+	for processor, outcomes := range d.out {
+		if len(outcomes) > 0 {
+			d.c.sink.Deliver(processor, outcomes)
+			clear(outcomes)
+			d.out[processor] = outcomes[:0]
+		}
+	}
+}
+
+// resume wakes processors whose calls were refused, once there is room.
+func (d *dispatcher) resume() {
+	for i := range d.c.lanes {
+		if lane := &d.c.lanes[i]; lane.waiting.Load() && d.c.held.Load() < d.c.cfg.QueuedMaxBytes {
+			lane.waiting.Store(false)
+			d.c.sink.Resume(i)
+		}
+	}
+}
+
+// shutDown gives what is left its outcome: the processors close their
+// connections themselves.
+func (d *dispatcher) shutDown() {
+	d.takeInbox()
+	for _, p := range d.in.submitted {
+		p.metrics = d.c.cfg.Metrics.stages(p.route, p.APIKey)
+		d.pendings[p.ID] = p
+	}
+	for _, p := range d.pendings {
+		d.cancel(p, false)
+		d.finish(p).Done(false, d.now, 0)
+	}
+	d.announcer.gone()
+}

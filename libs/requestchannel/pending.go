@@ -1,0 +1,78 @@
+package requestchannel
+
+import (
+	"sync"
+	"time"
+)
+
+// Where a pending request is.
+type pendingState uint8
+
+const (
+	queued      pendingState = iota // waits for a window
+	outstanding                     // an instance has it, within its window
+	parked                          // an instance has it as a long poll
+	answered                        // the processor carries the outcome out
+)
+
+// Pending is one request on its way. From Submit to its outcome it belongs to
+// the dispatcher, then to whoever calls Done.
+type Pending struct {
+	Request  // without Origin and Frame: those are in message
+	route    *Route
+	message  []byte // envelope and frame, nil when let go
+	header   int    // length of the envelope
+	size     int    // length of the frame
+	state    pendingState
+	half     bool   // the peer sends nothing more
+	target   string // instance of a redirect
+	instance *instance
+	assembly *assembly
+	metrics  *stageMetrics
+
+	received, dispatched, arrived, deadline int64
+
+	slot       int // in the wheel; -1 when not
+	prev, next *Pending
+	queue      *fifo // while queued
+}
+
+var pendings = sync.Pool{New: func() any { return new(Pending) }}
+
+// newPending makes a pending request from a call, its message complete but for
+// what every dispatch writes anew.
+func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
+	p := pendings.Get().(*Pending)
+	message := p.message[:0]
+	*p = Pending{
+		Request: Request{
+			ID: id, Token: call.Token, APIKey: call.APIKey, APIVersion: call.APIVersion, Processor: uint16(call.Processor),
+			Broker: call.Broker, SecurityProtocol: call.SecurityProtocol, Privileged: call.Privileged,
+			Parts: partsOf(len(call.Frame)), Total: uint32(len(call.Frame)),
+		},
+		route: call.Route, size: len(call.Frame), slot: -1,
+		received: call.Received, deadline: call.Received + int64(timeout),
+	}
+	if n := requestFixed + len(call.Origin) + len(call.Frame); cap(message) < n {
+		message = make([]byte, 0, n)
+	}
+	message = AppendRequest(message, &p.Request, call.Origin)
+	p.header = len(message)
+	p.message = append(message, call.Frame...)
+	return p
+}
+
+// maxKept is the largest message memory that a pooled Pending keeps, in bytes.
+const maxKept = 16 << 10
+
+// Done ends the request: sent tells whether the outcome reached the socket,
+// send how long writing took. It is called exactly once, on any goroutine.
+func (p *Pending) Done(sent bool, now, send int64) {
+	p.metrics.done(p, sent, now, send)
+	message := p.message
+	if cap(message) > maxKept {
+		message = nil
+	}
+	*p = Pending{message: message[:0]}
+	pendings.Put(p)
+}
