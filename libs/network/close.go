@@ -1,0 +1,49 @@
+package network
+
+// CloseChannel is the one way out of a selector: it closes the socket and lets go of everything but the sends that are
+// lost, which Disconnected tells (J10). The answers that are complete in the queue get one more try, unless the
+// connection is gone.
+func (s *Selector) CloseChannel(c *Channel, reason CloseReason, cause error) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	if !reason.fromPeer() {
+		_, _ = s.write(c)
+		s.discard(c)
+	}
+	if err := c.transport.Close(); err != nil && cause == nil {
+		cause = err
+	}
+	slot := uint32(c.token & (maxSlots - 1))
+	s.slots[slot] = nil
+	s.freed = append(s.freed, slot)
+	s.open--
+	c.in.release(s.mem)
+	s.disconnected.add(Closed{Channel: c, Reason: reason, Err: cause, Lost: s.lost(c)})
+}
+
+// discard reads once what the peer has sent in vain. The kernel answers a close with unread bytes by a reset, and that
+// would throw away the last answers before the peer has read them.
+func (s *Selector) discard(c *Channel) {
+	if !c.ended && c.transport == &c.plain {
+		_, _, _ = c.plain.Read(s.gathered)
+	}
+}
+
+// lost empties the queue of sends.
+func (s *Selector) lost(c *Channel) []Send {
+	var lost []Send
+	for c.out.head != nil {
+		n := c.out.pop()
+		lost = append(lost, n.Send)
+		s.recycle(n)
+	}
+	c.out = output{}
+	return lost
+}
+
+func (s *Selector) recycle(n *node) {
+	*n = node{next: s.nodes}
+	s.nodes = n
+}

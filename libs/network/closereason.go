@@ -1,0 +1,72 @@
+package network
+
+// CloseReason is why a connection was closed: a log field and a metric label.
+type CloseReason uint8
+
+// The reasons. The first group is normal life, the second the peer's fault, the third ours.
+const (
+	ReasonNone          CloseReason = iota // not closed
+	ReasonPeerClosed                       // the peer closed after its last answer
+	ReasonPeerReset                        // the peer reset the connection, or went away with answers unread
+	ReasonHandlerClosed                    // the handler answered CloseConnection (M8, M9)
+	ReasonShutdown                         // this server stops, or its listener
+
+	ReasonInvalidSize        // a frame's size below 0 or above the limit (I3)
+	ReasonTLSOnPlaintext     // a TLS handshake on a plaintext port, which would read as a huge size
+	ReasonInvalidRequest     // a request header that cannot be parsed (L2)
+	ReasonUnsupportedAPI     // an api key that this listener does not answer (L3)
+	ReasonUnsupportedVersion // a version of an api that this listener does not answer (L3)
+
+	ReasonReadFailed     // reading failed other than by reset
+	ReasonWriteFailed    // writing failed other than by reset
+	ReasonConnectFailed  // an outgoing connection was refused or not reached
+	ReasonRegisterFailed // an accepted socket could not be set up (F12)
+	ReasonIllegalState   // an event that the mute state machine does not allow (1.7.2)
+	ReasonNoHandler      // nobody answered for the api until the deadline
+	ReasonDeadline       // a handler had the request, and no answer came until the deadline
+	ReasonFrameLetGo     // the request had to be sent to another handler, but its bytes were no longer kept
+	ReasonInternal       // our own machinery broke while it held the request
+
+	reasons // how many there are
+)
+
+var reasonNames = [reasons]string{
+	"none", "peer_closed", "peer_reset", "handler_closed", "shutdown",
+	"invalid_size", "tls_on_plaintext", "invalid_request", "unsupported_api", "unsupported_version",
+	"read_failed", "write_failed", "connect_failed", "register_failed", "illegal_state", "no_handler", "deadline",
+	"frame_let_go", "internal",
+}
+
+// String is the reason's name in logs and metrics.
+func (r CloseReason) String() string {
+	if r >= reasons {
+		return "unknown"
+	}
+	return reasonNames[r]
+}
+
+// Violation tells whether the peer broke the protocol.
+func (r CloseReason) Violation() bool {
+	return r >= ReasonInvalidSize && r <= ReasonUnsupportedVersion
+}
+
+// Normal tells whether such a close belongs to a healthy life.
+func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonShutdown }
+
+// fromPeer tells whether the connection is already gone, so that nothing can be written to it any more.
+func (r CloseReason) fromPeer() bool {
+	switch r {
+	case ReasonPeerReset, ReasonReadFailed, ReasonWriteFailed, ReasonConnectFailed:
+		return true
+	}
+	return false
+}
+
+// Reasons lists all reasons but none, for metrics that want every label from the start.
+func Reasons() []CloseReason {
+	all := make([]CloseReason, 0, reasons-1)
+	for r := ReasonNone + 1; r < reasons; r++ {
+		all = append(all, r)
+	}
+	return all
+}

@@ -1,0 +1,171 @@
+package socketserver
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanal/libs/epoll"
+)
+
+// Acceptor takes the connections of one listener's ports and hands them to its processors in turn (A7).
+type acceptor struct {
+	// immutable after New
+	listener   ListenerConfig
+	processors []*Processor
+	log        *slog.Logger
+	counts     *listenerMetrics
+
+	// set by bind and start, before the loop
+	sockets []listening
+	poller  *epoll.Poller
+	stopped chan struct{} // closed to stop
+	ended   chan struct{} // closed by the loop
+
+	// owned by the loop
+	next  int // processor
+	pause time.Duration
+}
+
+func (a *acceptor) bind() (err error) {
+	a.sockets, err = a.listener.bind()
+	return err
+}
+
+// start opens the ports and begins to accept; the processors must be running (B4). Whatever it returns, stop is called.
+func (a *acceptor) start() (err error) {
+	if a.poller, err = epoll.New(); err != nil {
+		return err
+	}
+	for i, s := range a.sockets {
+		if err := s.listen(a.listener.Backlog); err != nil {
+			return err
+		}
+		if err := a.poller.Add(s.fd, epoll.Readable, uint64(i+1)); err != nil {
+			return err
+		}
+	}
+	a.stopped, a.ended = make(chan struct{}), make(chan struct{})
+	go a.run()
+	return nil
+}
+
+// stop ends the loop, also one that waits for room in a full queue (B11), and closes the ports.
+func (a *acceptor) stop() {
+	if a.ended != nil {
+		close(a.stopped)
+		a.poller.Wake()
+		<-a.ended
+	}
+	if a.poller != nil {
+		_ = a.poller.Close()
+	}
+	closeAll(a.sockets)
+	a.sockets, a.poller, a.ended = nil, nil, nil
+}
+
+func (a *acceptor) run() {
+	defer close(a.ended)
+	for !a.isStopped() {
+		a.poller.ClearWake()
+		if a.isStopped() {
+			return
+		}
+		a.acceptReady()
+		a.rest()
+	}
+}
+
+func (a *acceptor) isStopped() bool {
+	select {
+	case <-a.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *acceptor) acceptReady() {
+	events, err := a.poller.Wait(epoll.Forever)
+	if err != nil {
+		a.failed(err)
+	}
+	for i := range events {
+		a.acceptFrom(&a.sockets[events[i].Token()-1])
+	}
+}
+
+// acceptsPerTurn is how many connections one port may bring before the next port has its turn.
+const acceptsPerTurn = 64
+
+func (a *acceptor) acceptFrom(s *listening) {
+	for range acceptsPerTurn {
+		fd, remote, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			a.pause = 0
+			a.counts.accepted.Inc()
+			a.assign(socket{fd: fd, remote: addrPort(remote), broker: s.broker})
+		case err == unix.EAGAIN:
+			return
+		case err != unix.EINTR && err != unix.ECONNABORTED:
+			a.failed(os.NewSyscallError("accept4", err))
+			return
+		}
+	}
+}
+
+// The pauses after failed accepts. Without them a missing descriptor would spin, because the port stays readable (C10).
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
+)
+
+func (a *acceptor) failed(err error) {
+	a.counts.acceptErrs.Inc()
+	if a.pause == 0 {
+		a.log.Warn("connection not accepted", "err", err, "descriptors_missing", errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE))
+	}
+	a.pause = min(max(2*a.pause, firstPause), lastPause)
+}
+
+func (a *acceptor) rest() {
+	if a.pause == 0 {
+		return
+	}
+	timer := time.NewTimer(a.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-a.stopped:
+	}
+}
+
+// assign goes round the processors from where it stopped; where none has room it waits for the last it tried (C5).
+func (a *acceptor) assign(s socket) {
+	var p *Processor
+	for range a.processors {
+		p = a.processors[a.next%len(a.processors)]
+		a.next++
+		if p.accept(s) {
+			return
+		}
+	}
+	begin := time.Now()
+	a.await(p, s)
+	a.counts.blocked.Add(time.Since(begin).Seconds())
+}
+
+func (a *acceptor) await(p *Processor, s socket) {
+	select {
+	case p.newConnections <- s:
+		p.order(orders{})
+	case <-a.stopped:
+		s.close()
+	case <-p.ended:
+		s.close()
+	}
+}

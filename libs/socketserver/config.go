@@ -1,0 +1,71 @@
+package socketserver
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// Kind says what a listener's frames are.
+type Kind uint8
+
+const (
+	KindKafka  Kind = iota // Kafka requests: the header is parsed, the api key routes
+	KindFrames             // any length-prefixed protocol: whole frames for one handler
+)
+
+// String is the kind's name in configuration.
+func (k Kind) String() string { return [...]string{"kafka", "frames"}[k] }
+
+// Config of a Server.
+type Config struct{ Listeners []ListenerConfig }
+
+// ListenerConfig is one listener (A5).
+type ListenerConfig struct {
+	Name             string // unique, as in KANAL_LISTENERS (listeners)
+	Kind             Kind
+	SecurityProtocol string // PLAINTEXT if empty
+	Host             string // empty: every address; localhost: both loopbacks
+	Port             int    // 0: whatever is free, on each broker port anew
+	Brokers          int    // 1 (also if 0): broker 1 is at Port; more: Port is for bootstrap and broker i at Port + i
+	Handler          string // KindFrames: the service that gets the frames
+	Processors       int    // CPUs if 0 (num.network.threads)
+	Backlog          int    // 1024 if 0 (socket.listen.backlog.size)
+	MaxRequestSize   int    // bytes of one frame, 104857600 if 0 (socket.request.max.bytes)
+	Privileged       bool   // requests may be forwarded ones (A6)
+}
+
+func (l ListenerConfig) withDefaults() ListenerConfig {
+	setDefault(&l.SecurityProtocol, "PLAINTEXT")
+	setDefault(&l.Brokers, 1)
+	setDefault(&l.Processors, runtime.NumCPU())
+	setDefault(&l.Backlog, 1024)
+	setDefault(&l.MaxRequestSize, 104857600)
+	return l
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports all that is wrong with a listener whose defaults are set.
+func (l ListenerConfig) validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf("listener %q: "+format, append([]any{l.Name}, args...)...))
+		}
+	}
+	bad(l.Name == "", "no name")
+	bad(l.Port < 0 || l.Port > 65535, "port %d", l.Port)
+	bad(l.Brokers < 0 || l.Brokers > 1 && l.Port != 0 && l.Port+l.Brokers > 65535, "port %d with %d brokers", l.Port, l.Brokers)
+	bad(l.Processors < 0, "%d processors", l.Processors)
+	bad(l.Backlog < 0, "backlog of %d", l.Backlog)
+	bad(l.MaxRequestSize < 0, "requests of at most %d bytes", l.MaxRequestSize)
+	bad(l.SecurityProtocol != "PLAINTEXT", "security protocol %s is not supported", l.SecurityProtocol)
+	bad(l.Kind == KindFrames && l.Handler == "", "kind frames needs a handler")
+	return errors.Join(errs...)
+}

@@ -1,0 +1,56 @@
+package socketserver
+
+import (
+	"context"
+	"log/slog"
+
+	"kanal/libs/network"
+)
+
+// processDisconnected ends every connection that is gone, whoever closed it, in one place (E12, E13).
+func (p *Processor) processDisconnected() {
+	for _, ch := range p.sel.HalfClosed() {
+		if !ch.Closed() {
+			p.rc.Disconnected(p.id, ch.Token(), true)
+		}
+	}
+	for _, closed := range p.sel.Disconnected() {
+		p.disconnected(&closed)
+	}
+}
+
+func (p *Processor) disconnected(closed *network.Closed) {
+	p.counts.connections.Dec()
+	p.counts.closed[closed.Reason].Inc()
+	p.logClose(closed)
+	p.rc.Disconnected(p.id, closed.Channel.Token(), false)
+	outcome := ConnectionLost
+	if closed.Reason == network.ReasonShutdown {
+		outcome = Shutdown
+	}
+	for i := range closed.Lost {
+		completeSend(&closed.Lost[i], outcome, 0)
+	}
+}
+
+// logClose warns of peers that break the protocol and of faults of our own; the rest is normal life.
+func (p *Processor) logClose(closed *network.Closed) {
+	level := slog.LevelDebug
+	switch {
+	case closed.Reason == network.ReasonIllegalState || closed.Reason == network.ReasonInternal:
+		level = slog.LevelError
+	case !closed.Reason.Normal():
+		level = slog.LevelWarn
+	}
+	if !p.log.Enabled(context.Background(), level) {
+		return
+	}
+	c := closed.Channel.Attachment.(*connection)
+	attrs := []slog.Attr{
+		slog.String("reason", closed.Reason.String()), slog.String("conn", c.ID), slog.String("client", c.ClientAddress),
+	}
+	if closed.Err != nil {
+		attrs = append(attrs, slog.Any("err", closed.Err))
+	}
+	p.log.LogAttrs(context.Background(), level, "connection closed", attrs...)
+}

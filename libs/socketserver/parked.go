@@ -1,0 +1,62 @@
+package socketserver
+
+import (
+	"slices"
+
+	"kanal/libs/network"
+	"kanal/libs/protocol"
+)
+
+// route is what a request channel's queues go by, as far as a processor can know.
+type route struct {
+	key    protocol.APIKey
+	broker int32
+}
+
+// parkedReceive is a request that the request channel had no room for. Its bytes stay with its muted channel: a full
+// queue stops that connection and no other (unlike M1).
+type parkedReceive struct {
+	token    uint64
+	route    route
+	received int64
+}
+
+func (p *Processor) park(ch *network.Channel) {
+	p.sel.Park(ch)
+	c := ch.Attachment.(*connection)
+	c.parked = true
+	p.parked = append(p.parked, parkedReceive{ch.Token(), route{p.request.Header.Key, c.Broker}, p.request.Received})
+}
+
+// offerParked offers the parked receives again after Resume, in their order. One refusal speaks for all later ones of
+// its route: they would only overtake it.
+func (p *Processor) offerParked() {
+	if !p.orders.resume || len(p.parked) == 0 {
+		return
+	}
+	p.refused = p.refused[:0]
+	p.parked = slices.DeleteFunc(p.parked, func(r parkedReceive) bool {
+		if slices.Contains(p.refused, r.route) {
+			return false
+		}
+		gone := p.offer(r)
+		if !gone {
+			p.refused = append(p.refused, r.route)
+		}
+		return gone
+	})
+}
+
+// offer gives false when the request channel is still full.
+func (p *Processor) offer(r parkedReceive) bool {
+	ch := p.sel.Channel(r.token)
+	if ch == nil {
+		return true
+	}
+	if !p.submit(ch, p.sel.Next(ch), r.received) {
+		p.sel.Park(ch)
+		return false
+	}
+	ch.Attachment.(*connection).parked = false
+	return true
+}

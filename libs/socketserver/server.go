@@ -1,0 +1,214 @@
+package socketserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	// ErrStarted reports a second Start.
+	ErrStarted = errors.New("socketserver: already started")
+	// ErrClosed reports a Start after Close, or after a Start that failed half way.
+	ErrClosed = errors.New("socketserver: closed")
+)
+
+// Server owns the acceptors and processors of all listeners (SocketServer, A1).
+type Server struct {
+	// immutable after New
+	acceptors  []*acceptor
+	processors []*Processor
+	metrics    *metrics
+	reg        prometheus.Registerer
+	running    sync.WaitGroup // processors
+
+	mu        sync.Mutex
+	started   bool // guarded by mu
+	closed    bool // guarded by mu
+	addresses map[endpoint]net.Addr
+}
+
+type endpoint struct {
+	listener string
+	broker   int32
+}
+
+// New makes all parts of a server and starts none: no port is bound (B1). Close it even if it is never started.
+func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
+	listeners, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{reg: reg, addresses: map[endpoint]net.Addr{}}
+	if s.metrics, err = newMetrics(reg); err != nil {
+		return nil, err
+	}
+	for _, l := range listeners {
+		if err := s.add(l, rc, log); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// complete sets the defaults and reports all that is wrong.
+func (c Config) complete() ([]ListenerConfig, error) {
+	var listeners []ListenerConfig
+	var errs []error
+	names := map[string]bool{}
+	for _, l := range c.Listeners {
+		l = l.withDefaults()
+		errs = append(errs, l.validate())
+		if names[l.Name] {
+			errs = append(errs, fmt.Errorf("listener %q: configured twice", l.Name))
+		}
+		names[l.Name] = true
+		listeners = append(listeners, l)
+	}
+	return listeners, errors.Join(errs...)
+}
+
+func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) error {
+	a := &acceptor{listener: l, counts: s.metrics.ofListener(l.Name), log: log.With("listener", l.Name)}
+	for range l.Processors {
+		p, err := newProcessor(len(s.processors), l, rc, s.metrics, log)
+		if err != nil {
+			return fmt.Errorf("listener %s: processor: %w", l.Name, err)
+		}
+		s.processors = append(s.processors, p)
+		a.processors = append(a.processors, p)
+	}
+	s.acceptors = append(s.acceptors, a)
+	return nil
+}
+
+// Processors are those of all listeners, each at the index of its id.
+func (s *Server) Processors() []*Processor { return s.processors }
+
+// Start binds every port, starts the processors, then the acceptors: an open port means a server that answers (B4). On
+// an error nothing is left running, and the server is closed.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if s.started {
+		return ErrStarted
+	}
+	if err := s.start(); err != nil {
+		return errors.Join(err, s.close())
+	}
+	return nil
+}
+
+func (s *Server) start() error {
+	for _, a := range s.acceptors {
+		if err := a.bind(); err != nil {
+			return err
+		}
+		s.note(a)
+	}
+	s.started = true
+	for _, p := range s.processors {
+		s.running.Go(p.run)
+	}
+	for _, a := range s.acceptors {
+		if err := a.start(); err != nil {
+			return fmt.Errorf("listener %s: %w", a.listener.Name, err)
+		}
+	}
+	return nil
+}
+
+// note keeps the addresses, which outlive the sockets. With a single broker its port is the bootstrap port.
+func (s *Server) note(a *acceptor) {
+	for _, l := range a.sockets {
+		brokers := []int32{l.broker}
+		if a.listener.Brokers == 1 {
+			brokers = []int32{0, 1}
+		}
+		for _, b := range brokers {
+			if e := (endpoint{a.listener.Name, b}); s.addresses[e] == nil {
+				s.addresses[e] = net.TCPAddrFromAddrPort(l.address)
+			}
+		}
+	}
+}
+
+// Addr is where a listener's broker is bound, broker 0 being the bootstrap port; the first address of a host with
+// several. It is nil before Start and for what does not exist (C12).
+func (s *Server) Addr(listener string, broker int32) net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addresses[endpoint{listener, broker}]
+}
+
+// StopAccepting closes the ports; open connections go on. It may be called at any time and more than once.
+func (s *Server) StopAccepting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopAccepting()
+}
+
+func (s *Server) stopAccepting() {
+	for _, a := range s.acceptors {
+		a.stop()
+	}
+}
+
+// Drain closes the ports, takes no further requests, and closes each connection as soon as its last answer is written.
+// It returns when none is left, or with ctx's error; then Close ends the rest.
+func (s *Server) Drain(ctx context.Context) error {
+	s.StopAccepting()
+	s.mu.Lock()
+	idle := !s.started || s.closed
+	s.mu.Unlock()
+	if idle {
+		return nil
+	}
+	for _, p := range s.processors {
+		p.order(orders{drain: true})
+	}
+	for _, p := range s.processors {
+		select {
+		case <-p.drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close stops everything at once and returns when it is gone: ports, connections, descriptors, goroutines. Responses
+// that were not written end as Shutdown. A second call does nothing.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return s.close()
+}
+
+func (s *Server) close() error {
+	s.closed = true
+	s.stopAccepting()
+	for _, p := range s.processors {
+		p.order(orders{stop: true})
+	}
+	if s.started {
+		s.running.Wait()
+	} else {
+		for _, p := range s.processors {
+			p.finish()
+		}
+	}
+	s.metrics.unregister(s.reg)
+	return nil
+}
