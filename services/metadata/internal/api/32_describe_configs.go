@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kanal/libs/cluster"
+	"kanal/libs/handler"
+	"kanal/services/metadata/internal/topics"
+)
+
+// DescribeConfigs, versions 0 to 4, of topics and brokers.
+//
+// Values are what the cluster does, and configs that nothing acts on say so in
+// their documentation. Loggers, groups and client metrics have no configs here.
+//
+//	v1 sources and synonyms
+//	v3 types and documentation
+func (a *API) describeConfigs(_ context.Context, r *handler.Request) (kmsg.Response, error) {
+	req := r.Body.(*kmsg.DescribeConfigsRequest)
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for i := range req.Resources {
+		q := &req.Resources[i]
+		entries, err := a.configsOf(q)
+		rr := kmsg.NewDescribeConfigsResponseResource()
+		rr.ResourceType, rr.ResourceName = q.ResourceType, q.ResourceName
+		rr.ErrorCode, rr.ErrorMessage = topics.Code(err)
+		rr.Configs = []kmsg.DescribeConfigsResponseResourceConfig{}
+		for _, e := range entries {
+			if len(q.ConfigNames) == 0 || slices.Contains(q.ConfigNames, e.name) {
+				rr.Configs = append(rr.Configs, e.response(req))
+			}
+		}
+		resp.Resources = append(resp.Resources, rr)
+	}
+	return resp, nil
+}
+
+func (a *API) configsOf(q *kmsg.DescribeConfigsRequestResource) ([]configEntry, error) {
+	switch q.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		return a.topicConfigs(q.ResourceName)
+	case kmsg.ConfigResourceTypeBroker:
+		return a.brokerConfigs(q.ResourceName)
+	}
+	return nil, refused(kerr.InvalidRequest, "Configs of resource type "+q.ResourceType.String()+" are not kept here.")
+}
+
+func (a *API) topicConfigs(name string) ([]configEntry, error) {
+	if err := cluster.ValidateTopicName(name); err != nil {
+		return nil, refused(kerr.InvalidTopicException, "Topic name is invalid: "+err.Error())
+	}
+	t := a.reg.Topic(name)
+	if t == nil {
+		return nil, refused(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
+	}
+	out := make([]configEntry, 0, len(cluster.TopicConfigs))
+	for i := range cluster.TopicConfigs {
+		out = append(out, topicConfigEntry(t, &cluster.TopicConfigs[i]))
+	}
+	return out, nil
+}
+
+// brokerConfigs describes a broker; the empty name is the default of all
+// brokers, for which nothing can be set.
+func (a *API) brokerConfigs(name string) ([]configEntry, error) {
+	if name == "" {
+		return nil, nil
+	}
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return nil, refused(kerr.InvalidRequest, "Broker id must be an integer, but it is: "+name)
+	}
+	if brokers := a.reg.Info().Brokers; id < 1 || int32(id) > brokers {
+		return nil, refused(kerr.InvalidRequest, "Unknown broker id "+name+": brokers are 1 to "+itoa(brokers)+".")
+	}
+	return brokerEntries(int32(id), a.settings, a.reg.Info()), nil
+}

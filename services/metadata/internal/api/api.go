@@ -1,0 +1,80 @@
+// Package api answers the metadata service's apis, one file each, numbered by
+// api key. Its Kafka counterparts are the handlers of KafkaApis and
+// ControllerApis for topics, configs and the cluster.
+package api
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"kanal/libs/cluster"
+	"kanal/libs/handler"
+	"kanal/libs/protocol"
+	"kanal/services/metadata/internal/topics"
+)
+
+// Settings are what the answers need of the service's configuration.
+type Settings struct {
+	AutoCreateTopics         bool
+	NumPartitions            int32
+	DefaultReplicationFactor int16
+	MaxMessageBytes          int
+}
+
+// API answers requests from the registry's memory and changes topics by admin.
+type API struct {
+	settings Settings
+	reg      *cluster.Registry
+	admin    *topics.Admin
+	brokers  *Brokers
+}
+
+// New makes an API.
+func New(settings Settings, reg *cluster.Registry, admin *topics.Admin, brokers *Brokers) *API {
+	return &API{settings: settings, reg: reg, admin: admin, brokers: brokers}
+}
+
+// Register puts all apis into the mux: the one place of their versions.
+func (a *API) Register(m *handler.Mux) {
+	m.Handle(protocol.Metadata, 0, 13, a.metadata)
+	m.Handle(protocol.CreateTopics, 0, 7, a.createTopics)
+	m.Handle(protocol.DeleteTopics, 0, 6, a.deleteTopics)
+	m.Handle(protocol.DescribeConfigs, 0, 4, a.describeConfigs)
+	m.Handle(protocol.CreatePartitions, 0, 3, a.createPartitions)
+	m.Handle(protocol.DescribeCluster, 0, 2, a.describeCluster)
+}
+
+func (a *API) limits() topics.Limits {
+	return topics.Limits{
+		Brokers:           a.reg.Info().Brokers,
+		DefaultPartitions: a.settings.NumPartitions,
+		DefaultFactor:     a.settings.DefaultReplicationFactor,
+		MaxMessageBytes:   a.settings.MaxMessageBytes,
+	}
+}
+
+// controller is the broker that clients send changes to. Any would do, since
+// every instance makes them.
+const controller = 1
+
+// Authorized operations as bits, by Kafka's AclOperation codes. Without an
+// authorizer everything that the resource knows is allowed.
+const (
+	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
+	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
+	notAsked          = math.MinInt32
+)
+
+func operations(asked bool, all int32) int32 {
+	if asked {
+		return all
+	}
+	return notAsked
+}
+
+// within bounds ctx by the timeout that a request carries, in milliseconds. A
+// client that gives next to none still gets what can be had at once.
+func within(ctx context.Context, millis int32) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, max(time.Duration(millis)*time.Millisecond, time.Second))
+}
