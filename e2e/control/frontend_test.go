@@ -76,22 +76,27 @@ func (c *client) announce(stop chan struct{}, brokers int) {
 		}
 	})
 	for n := uint64(1); ; n++ {
-		announcement, _ := json.Marshal(requestchannel.FrontEnd{
-			Version: requestchannel.AnnouncementVersion, ID: c.id, Number: n, State: requestchannel.StateReady,
-			Addresses: map[string]requestchannel.Address{
-				"PLAINTEXT": {Host: c.id + ".example", Port: 9092, Brokers: brokers},
-				"OTHER":     {Host: "other.example", Port: 19092, Brokers: brokers},
-			},
-			Draining: c.draining(),
-		})
-		_ = c.nc.Publish(subjects.FrontEnds(), announcement) // fails only when the test's server is gone
+		c.announceAs(requestchannel.StateReady, n, brokers)
 		select {
 		case <-stop:
+			c.announceAs(requestchannel.StateGone, n+1, brokers)
 			return
 		case <-tick.C:
 		case <-changed:
 		}
 	}
+}
+
+func (c *client) announceAs(state string, number uint64, brokers int) {
+	announcement, _ := json.Marshal(requestchannel.FrontEnd{
+		Version: requestchannel.AnnouncementVersion, ID: c.id, Number: number, State: state,
+		Addresses: map[string]requestchannel.Address{
+			"PLAINTEXT": {Host: c.id + ".example", Port: 9092, Brokers: brokers},
+			"OTHER":     {Host: "other.example", Port: 19092, Brokers: brokers},
+		},
+		Draining: c.draining(),
+	})
+	_ = c.nc.Publish(subjects.FrontEnds(), announcement) // fails only when the test's server is gone
 }
 
 // draining tells the instances that drain that they have been seen to.
