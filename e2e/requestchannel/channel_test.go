@@ -84,6 +84,14 @@ type frontEnd struct {
 func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *frontEnd {
 	t.Helper()
 	f := &frontEnd{outcomes: outcomes{got: map[uint64][]rc.Outcome{}}}
+	f.Channel = runChannel(t, url, change, f)
+	f.origin = rc.AppendOrigin(nil, rc.Origin{FrontEnd: "fe1", ConnectionID: "c", Listener: "PLAINTEXT", Principal: "User:ANONYMOUS"})
+	return f
+}
+
+// runChannel runs a channel until the test ends.
+func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink rc.Sink) *rc.Channel {
+	t.Helper()
 	cfg := rc.ChannelConfig{
 		Subjects: subjects, FrontEnd: "fe1", Processors: 1, QueuedMaxRequests: 500, QueuedMaxBytes: 256 << 20, ParkedMaxBytes: 1 << 20,
 		ResponseMaxBytes: 256 << 20, RequestTimeout: 10 * time.Second, ProbeInterval: 25 * time.Millisecond, Now: now,
@@ -91,12 +99,10 @@ func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *fron
 	if change != nil {
 		change(&cfg)
 	}
-	c, err := rc.NewChannel(cfg, connect(t, url), connect(t, url), f, slog.New(slog.DiscardHandler))
+	c, err := rc.NewChannel(cfg, connect(t, url), connect(t, url), sink, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Channel = c
-	f.origin = rc.AppendOrigin(nil, rc.Origin{FrontEnd: "fe1", ConnectionID: "c", Listener: "PLAINTEXT", Principal: "User:ANONYMOUS"})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -106,7 +112,7 @@ func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *fron
 			t.Error(err)
 		}
 	})
-	return f
+	return c
 }
 
 // offer submits a frame on a connection of its own, to the service's route.
@@ -320,7 +326,7 @@ func TestDisconnectCancelsALongPoll(t *testing.T) {
 func TestDeadHandlersRequestsAreRedelivered(t *testing.T) {
 	url := natsServer(t, -1).ClientURL()
 	hold := func(_ *instance, in *rc.Incoming) { <-in.Done() }
-	victim := newInstance(t, url, "work", nil, hold)
+	victim := newInstance(t, url, "work", func(c *rc.ServerConfig) { c.DrainTimeout = 50 * time.Millisecond }, hold)
 	f := newFrontEnd(t, url, nil)
 	for range 20 {
 		f.send(t, "work", 0, []byte("x"))
@@ -487,43 +493,24 @@ func TestVersionsFollowTheAnnouncements(t *testing.T) {
 	}
 }
 
+// BenchmarkEcho is a round trip through the channel: publish, handle, answer,
+// with a window of requests under way.
 func BenchmarkEcho(b *testing.B) {
 	url := natsServer(b, -1).ClientURL()
 	newInstance(b, url, "echo", func(c *rc.ServerConfig) { c.Window = 256 }, echo)
 	for _, window := range []int{1, 16, 256} {
-		b.Run(fmt.Sprintf("window%d", window), func(b *testing.B) {
-			f := newFrontEnd(b, url, nil)
-			f.outcomes.got = nil
-			c := &closedLoop{frontEnd: f, left: b.N, frame: make([]byte, 100), done: make(chan struct{})}
-			f.Channel = c.frontEnd.Channel
-			b.ReportAllocs()
-			c.run(b, url, window)
+		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
+			sink := windowSink(make(chan int, 1024))
+			ch := runChannel(b, url, func(c *rc.ChannelConfig) { c.FrontEnd = fmt.Sprintf("bench%d", window) }, sink)
+			closedLoop(b, ch, sink, window)
 		})
 	}
 }
 
 // closedLoop keeps a window of requests under way.
-type closedLoop struct {
-	*frontEnd
-	left  int
-	under int
-	frame []byte
-	done  chan struct{}
-}
-
-func (c *closedLoop) run(b *testing.B, url string, window int) {
-	sink := &windowSink{arrived: make(chan int, 1024)}
-	ch, err := rc.NewChannel(rc.ChannelConfig{
-		Subjects: subjects, FrontEnd: fmt.Sprintf("bench%d", window), Processors: 1, QueuedMaxRequests: 1000, QueuedMaxBytes: 1 << 30,
-		ResponseMaxBytes: 256 << 20, ParkedMaxBytes: 1 << 20, RequestTimeout: 10 * time.Second, ProbeInterval: 25 * time.Millisecond, Now: now,
-	}, connect(b, url), connect(b, url), sink, slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- ch.Run(ctx) }()
-	call := rc.Call{Route: ch.Route("echo"), APIKey: -1, Origin: c.origin, Frame: c.frame}
+func closedLoop(b *testing.B, ch *rc.Channel, sink windowSink, window int) {
+	call := rc.Call{Route: ch.Route("echo"), APIKey: -1, Origin: rc.AppendOrigin(nil, rc.Origin{FrontEnd: "fe"}), Frame: make([]byte, 100)}
+	b.ReportAllocs()
 	b.ResetTimer()
 	for sent, got := 0, 0; got < b.N; {
 		for sent < b.N && sent-got < window {
@@ -535,20 +522,18 @@ func (c *closedLoop) run(b *testing.B, url string, window int) {
 			sent++
 		}
 		ch.Flush(0)
-		got += <-sink.arrived
+		got += <-sink
 	}
-	b.StopTimer()
-	cancel()
-	<-ended
 }
 
-type windowSink struct{ arrived chan int }
+// windowSink counts what arrives.
+type windowSink chan int
 
-func (s *windowSink) Deliver(_ int, batch []rc.Outcome) {
+func (s windowSink) Deliver(_ int, batch []rc.Outcome) {
 	for i := range batch {
 		batch[i].Pending.Done(true, now(), 0)
 	}
-	s.arrived <- len(batch)
+	s <- len(batch)
 }
 
-func (s *windowSink) Resume(int) {}
+func (s windowSink) Resume(int) {}

@@ -48,6 +48,7 @@ func NewRawServer(cfg requestchannel.ServerConfig, serve func(*requestchannel.In
 	s := new(Server)
 	s.pool = newPool(func(in *requestchannel.Incoming) {
 		in.Start()
+		defer in.Finish()
 		serve(in)
 	})
 	channel, err := requestchannel.NewServer(cfg, nc, large, s.pool.submit, log)

@@ -187,7 +187,9 @@ func (c *Channel) Flush(processor int) {
 // Disconnected tells that a connection is gone, or (half) that its peer sends
 // nothing more but still reads.
 func (c *Channel) Disconnected(processor int, token uint64, half bool) {
-	c.inbox.put(func(in *inbox) { in.disconnected = append(in.disconnected, disconnect{token, half}) })
+	c.inbox.put(func(in *inbox) {
+		in.disconnected = append(in.disconnected, disconnect{connKey{uint16(processor), token}, half})
+	})
 }
 
 // InFlight is how many requests have no outcome yet.
@@ -283,8 +285,14 @@ type arrival struct {
 }
 
 type disconnect struct {
-	token uint64
-	half  bool
+	connKey
+	half bool
+}
+
+// connKey names a connection: tokens are a processor's own.
+type connKey struct {
+	processor uint16
+	token     uint64
 }
 
 func (in *inbox) put(f func(*inbox)) {

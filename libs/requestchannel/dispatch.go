@@ -199,10 +199,10 @@ func (d *dispatcher) takeRedirect(p *Pending, target string) {
 	p.target = ""
 	if d.instances[target] != nil {
 		p.target = target
-		if d.redirects[p.Token] == nil {
-			d.redirects[p.Token] = map[*Route]string{}
+		if d.redirects[p.conn()] == nil {
+			d.redirects[p.conn()] = map[*Route]string{}
 		}
-		d.redirects[p.Token][p.route] = target
+		d.redirects[p.conn()][p.route] = target
 	}
 	d.again(p)
 }
@@ -302,8 +302,8 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 	d.c.inside.Add(-1)
 	d.wheel.remove(p)
 	delete(d.pendings, p.ID)
-	if d.byToken[p.Token] == p {
-		delete(d.byToken, p.Token)
+	if d.byConn[p.conn()] == p {
+		delete(d.byConn, p.conn())
 	}
 	p.state = answered
 	return p

@@ -19,9 +19,9 @@ type dispatcher struct {
 	known     map[string]protocol.Ranges
 	instances map[string]*instance
 	bySubject map[string]*instance
-	pendings  map[uint64]*Pending          // by request id
-	byToken   map[uint64]*Pending          // by connection
-	redirects map[uint64]map[*Route]string // by connection: where its requests of a route go
+	pendings  map[uint64]*Pending           // by request id
+	byConn    map[connKey]*Pending          // by connection
+	redirects map[connKey]map[*Route]string // where a connection's requests of a route go
 	wheel     wheel
 	now       int64
 	in        inbox // what was taken from the door
@@ -38,7 +38,7 @@ func (d *dispatcher) init(c *Channel) {
 	*d = dispatcher{
 		c: c, routes: &routes{m: map[string]*Route{}}, known: maps.Clone(c.cfg.Known),
 		instances: map[string]*instance{}, bySubject: map[string]*instance{},
-		pendings: map[uint64]*Pending{}, byToken: map[uint64]*Pending{}, redirects: map[uint64]map[*Route]string{},
+		pendings: map[uint64]*Pending{}, byConn: map[connKey]*Pending{}, redirects: map[connKey]map[*Route]string{},
 		out: make([][]Outcome, c.cfg.Processors),
 	}
 	if d.known == nil {
@@ -214,9 +214,9 @@ func (d *dispatcher) processDeaf() {
 func (d *dispatcher) processSubmitted() {
 	for _, p := range d.in.submitted {
 		p.metrics = d.c.cfg.Metrics.stages(p.route, p.APIKey)
-		d.pendings[p.ID], d.byToken[p.Token] = p, p
+		d.pendings[p.ID], d.byConn[p.conn()] = p, p
 		d.wheel.add(p)
-		if to, redirected := d.redirects[p.Token][p.route]; redirected && d.takesRedirects(to) {
+		if to, redirected := d.redirects[p.conn()][p.route]; redirected && d.takesRedirects(to) {
 			p.target = to
 		}
 		p.route.enqueue(p, false)
@@ -227,7 +227,7 @@ func (d *dispatcher) processSubmitted() {
 // the handlers that hold them.
 func (d *dispatcher) processDisconnected() {
 	for _, gone := range d.in.disconnected {
-		p := d.byToken[gone.token]
+		p := d.byConn[gone.connKey]
 		if p != nil && gone.half {
 			p.half = true
 			d.cancel(p, true)
@@ -236,7 +236,7 @@ func (d *dispatcher) processDisconnected() {
 			d.finish(p).Done(false, d.now, 0)
 		}
 		if !gone.half {
-			delete(d.redirects, gone.token)
+			delete(d.redirects, gone.connKey)
 		}
 	}
 }

@@ -137,6 +137,17 @@ func (in *Incoming) Redirect(instance string) {
 // Refuse tells that the request was not and will not be executed here.
 func (in *Incoming) Refuse() { in.finish(&Response{Kind: NotTaken}, nil) }
 
+// Finish ends a request that its handler left without an outcome: the
+// connection closes, because its next request cannot be served before this one
+// has ended. Where nobody waits for the outcome any more, none is sent.
+func (in *Incoming) Finish() {
+	if in.Err() == nil {
+		in.Close()
+	} else if in.endOnce(new(Response)) {
+		in.server.forget(in)
+	}
+}
+
 func (in *Incoming) finish(r *Response, frame func([]byte) []byte) {
 	if !in.endOnce(r) {
 		return

@@ -62,6 +62,8 @@ func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
 	return p
 }
 
+func (p *Pending) conn() connKey { return connKey{p.Processor, p.Token} }
+
 // maxKept is the largest message memory that a pooled Pending keeps, in bytes.
 const maxKept = 16 << 10
 

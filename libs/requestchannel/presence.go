@@ -62,14 +62,15 @@ func (p *presence) run(ctx context.Context) {
 	p.drain(tick)
 }
 
-// drain announces the draining and waits until all live front ends have seen it.
+// drain announces the draining and waits until all live front ends have seen
+// it; while NATS is away nobody can.
 func (p *presence) drain(tick *time.Ticker) {
 	p.mu.Lock()
 	p.state = StateDraining
 	p.mu.Unlock()
 	from := p.announce()
 	limit := time.After(AnnouncementTimeout)
-	for !p.seenByAll(from) {
+	for p.s.nc.IsConnected() && !p.seenByAll(from) {
 		select {
 		case <-limit:
 			return

@@ -101,6 +101,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.presence.run(ctx)
 	s.drain()
+	if !s.nc.IsConnected() {
+		return nil // NATS is away, and has forgotten us already
+	}
 	return errors.Join(visible.Stop(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
 }
 
