@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/cluster"
 	"kanal/libs/protocol"
@@ -235,4 +237,19 @@ func TestClusterOutlivesItsProcessesAndServer(t *testing.T) {
 	if _, err := js.KeyValue(ctx, "kanal_nothing"); !errors.Is(err, jetstream.ErrBucketNotFound) {
 		t.Error(err)
 	}
+}
+
+// A NATS server that stands alone keeps one copy, whatever was asked for.
+func TestReplicasWithoutANATSCluster(t *testing.T) {
+	s := startNATS(t)
+	_, js := connect(t, s)
+	openRegistry(t, js, cluster.Config{Replicas: 3})
+	startMetadata(t, s, nil)
+	c := newClient(t, s, 3)
+	created := call[*kmsg.CreateTopicsResponse](t, c, 7, createOf(2, 3, "x")).Topics[0]
+	wantCode(t, "replication factor 3", created.ErrorCode, nil)
+	if got := call[*kmsg.MetadataResponse](t, c, 12, metadataOf("x")).Topics[0].Partitions[1]; len(got.Replicas) != 3 || got.Replicas[0] != got.Leader {
+		t.Errorf("shown as %+v", got)
+	}
+	wantCode(t, "replication factor 4", call[*kmsg.CreateTopicsResponse](t, c, 7, createOf(2, 4, "y")).Topics[0].ErrorCode, kerr.InvalidReplicationFactor)
 }

@@ -68,10 +68,7 @@ func (r *Registry) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	name := BucketName(r.cfg.Cluster)
 	kv, err := r.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: "kanal: metadata of cluster " + r.cfg.Cluster,
-			History: 1, Storage: jetstream.FileStorage, Replicas: r.cfg.Replicas,
-		})
+		kv, err = r.createBucket(ctx, name)
 		if errors.Is(err, jetstream.ErrBucketExists) {
 			kv, err = r.js.KeyValue(ctx, name)
 		}
@@ -80,6 +77,24 @@ func (r *Registry) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 		return nil, fmt.Errorf("open bucket %s: %w", name, err)
 	}
 	return kv, nil
+}
+
+// notClustered is what a NATS server that stands alone says to replicas.
+const notClustered jetstream.ErrorCode = 10074
+
+func (r *Registry) createBucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	cfg := jetstream.KeyValueConfig{
+		Bucket: name, Description: "kanal: metadata of cluster " + r.cfg.Cluster,
+		History: 1, Storage: jetstream.FileStorage, Replicas: r.cfg.Replicas,
+	}
+	kv, err := r.js.CreateKeyValue(ctx, cfg)
+	var api *jetstream.APIError
+	if cfg.Replicas > 1 && errors.As(err, &api) && api.ErrorCode == notClustered {
+		r.log.Warn("metadata has one replica: the NATS server is not part of a cluster", "asked", cfg.Replicas)
+		cfg.Replicas = 1
+		return r.js.CreateKeyValue(ctx, cfg)
+	}
+	return kv, err
 }
 
 // Close ends following; snapshots that were handed out stay valid.
