@@ -9,9 +9,9 @@ const (
 	scratchSize = 2 * readRoom
 
 	smallestBuffer = 512
-	largestPooled  = 1 << 20
+	largestPooled  = 2 << 20
 	// keptBytes bounds what the free lists of one selector hold on to.
-	keptBytes = 4 << 20
+	keptBytes = 16 << 20
 )
 
 // memory is where one selector's arriving bytes lie: the scratch for what is served in the pass in which it came, and
@@ -19,7 +19,7 @@ const (
 type memory struct {
 	scratch []byte
 	used    int // of scratch, in this pass
-	free    [12][][]byte
+	free    [13][][]byte
 	kept    int // bytes in free
 	held    int // bytes in buffers that channels hold
 }
