@@ -8,12 +8,12 @@ import (
 // announcer announces this front end. It is owned by the dispatcher, so that
 // what it says of draining handlers is what the dispatcher does.
 type announcer struct {
-	c        *Channel
-	number   uint64
-	last     int64
-	urgent   bool
-	draining map[string]uint64
-	left     bool
+	c         *Channel
+	number    uint64
+	addresses map[string]Address
+	last      int64
+	urgent    bool
+	draining  map[string]uint64
 }
 
 // now makes the next tick announce.
@@ -46,13 +46,21 @@ func (a *announcer) follow(handlers []Handler) {
 	a.now()
 }
 
+// at announces new addresses at once.
+func (a *announcer) at(addresses map[string]Address) {
+	if addresses != nil {
+		a.addresses = addresses
+		a.now()
+	}
+}
+
 func (a *announcer) gone() { a.announce(StateGone) }
 
 func (a *announcer) announce(state string) {
 	a.number++
 	b, err := json.Marshal(FrontEnd{
 		Version: AnnouncementVersion, ID: a.c.cfg.FrontEnd, Number: a.number, Release: a.c.cfg.Release,
-		State: state, Addresses: a.c.cfg.Addresses, Draining: a.draining,
+		State: state, Addresses: a.addresses, Draining: a.draining,
 	})
 	if err == nil {
 		err = a.c.nc.Publish(a.c.cfg.FrontEnds(), b)

@@ -18,7 +18,6 @@ type ChannelConfig struct {
 	Subjects
 	FrontEnd   string // id of this front end, new with every start
 	Release    string
-	Addresses  map[string]Address // announced, by listener name
 	Processors int
 	// QueuedMaxRequests bounds the requests of one route that wait for a window
 	// (queued.max.requests).
@@ -192,6 +191,11 @@ func (c *Channel) Disconnected(processor int, token uint64, half bool) {
 	})
 }
 
+// SetAddresses announces where clients reach this front end, by listener name.
+func (c *Channel) SetAddresses(addresses map[string]Address) {
+	c.inbox.put(func(in *inbox) { in.addresses = addresses })
+}
+
 // InFlight is how many requests have no outcome yet.
 func (c *Channel) InFlight() int { return int(c.inside.Load()) }
 
@@ -272,6 +276,7 @@ type inbox struct {
 	arrived      []arrival
 	disconnected []disconnect
 	deaf         []string // subjects that NATS says nobody listens on
+	addresses    map[string]Address
 	viewChanged  bool
 	reconnected  bool
 	awake        bool
@@ -317,6 +322,7 @@ func (in *inbox) take(into *inbox) {
 	in.arrived, into.arrived = into.arrived[:0], in.arrived
 	in.disconnected, into.disconnected = into.disconnected[:0], in.disconnected
 	in.deaf, into.deaf = into.deaf[:0], in.deaf
+	into.addresses, in.addresses = in.addresses, nil
 	into.viewChanged, in.viewChanged = in.viewChanged, false
 	into.reconnected, in.reconnected = in.reconnected, false
 	in.awake = false

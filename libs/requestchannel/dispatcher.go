@@ -264,6 +264,7 @@ func (d *dispatcher) processTimers() {
 		d.ticked = d.now
 		d.probe()
 	}
+	d.announcer.at(d.in.addresses)
 	d.announcer.tick(d.now)
 }
 

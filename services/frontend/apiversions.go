@@ -1,0 +1,48 @@
+package frontend
+
+import (
+	"kanal/libs/protocol"
+	"kanal/libs/socketserver"
+)
+
+// ownApiVersions is the range of ApiVersions itself.
+var ownApiVersions = protocol.Release()[protocol.ApiVersions]
+
+// answerApiVersions answers ApiVersions in the front end: it tells what this
+// cluster's handlers answer, whether one of them is there right now or not. It
+// runs on the connection's loop.
+func (q *requests) answerApiVersions(r *socketserver.Request) {
+	frame := q.apiVersions(r).Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version))
+	q.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{{Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame}})
+}
+
+// answerVersion is the version of the answer: 0 to one that we do not know, so
+// that any client can read it (L6).
+func answerVersion(version int16) int16 {
+	if !ownApiVersions.Contains(version) {
+		return 0
+	}
+	return version
+}
+
+func (q *requests) apiVersions(r *socketserver.Request) protocol.ApiVersionsResponse {
+	if !ownApiVersions.Contains(r.Header.Version) {
+		return protocol.Unsupported(ownApiVersions)
+	}
+	body, ok := protocol.ParseApiVersionsRequest(r.Frame[r.Header.Body:], r.Header.Version)
+	if !ok || (body.ClusterID == nil) != (body.NodeID < 0) {
+		return protocol.ApiVersionsResponse{Error: protocol.ErrorInvalidRequest}
+	}
+	if info := q.cluster(); body.ClusterID != nil && (*body.ClusterID != info.ClusterID || body.NodeID > info.Brokers) {
+		return protocol.ApiVersionsResponse{Error: protocol.ErrorRebootstrapRequired} // KIP-1242: the client is somewhere else than it thinks
+	}
+	if body.SoftwareName != "" {
+		r.Conn.SoftwareName, r.Conn.SoftwareVersion, r.Conn.Tag = body.SoftwareName, body.SoftwareVersion, nil
+	}
+	if body.NodeID > 0 {
+		r.Conn.Broker = body.NodeID // KIP-1242: the client says which broker it means
+	}
+	ranges := q.channel.Versions().Clone()
+	ranges[protocol.ApiVersions] = ownApiVersions
+	return protocol.ApiVersionsResponse{Ranges: ranges}
+}

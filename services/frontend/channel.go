@@ -1,0 +1,112 @@
+package frontend
+
+import (
+	"kanal/libs/cluster"
+	"kanal/libs/network"
+	"kanal/libs/protocol"
+	"kanal/libs/requestchannel"
+	"kanal/libs/socketserver"
+)
+
+// requests connects the reactor to the request channel: it is what processors
+// submit to, and the sink of what handlers answered. ApiVersions is answered
+// right here.
+type requests struct {
+	frontEnd  string
+	channel   *requestchannel.Channel
+	server    *socketserver.Server
+	cluster   func() cluster.Info
+	responses [][]socketserver.Response // per processor, reused by the dispatcher
+	calls     []requestchannel.Call     // per processor, reused by its loop
+}
+
+// Submit implements socketserver.RequestChannel.
+func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.CloseReason) {
+	call := &q.calls[r.Conn.Processor]
+	call.APIKey, call.Route = r.Header.Key, nil
+	switch {
+	case r.Conn.Kind == socketserver.KindFrames:
+		call.APIKey, call.Route = -1, q.channel.Route(r.Conn.Handler)
+	case r.Header.Key == protocol.ApiVersions:
+		q.answerApiVersions(r)
+		return true, network.ReasonNone
+	default:
+		if reason := q.gate(r, call); reason != network.ReasonNone {
+			return false, reason
+		}
+	}
+	c := r.Conn
+	call.APIVersion, call.Processor, call.Token, call.Broker = r.Header.Version, c.Processor, c.Token, c.Broker
+	call.Privileged, call.Origin, call.Frame, call.Received = c.Privileged, q.origin(c), r.Frame, r.Received
+	return q.channel.Submit(call), network.ReasonNone
+}
+
+// gate is the api gate (L3): only what clients were told is let through.
+func (q *requests) gate(r *socketserver.Request, call *requestchannel.Call) network.CloseReason {
+	if call.Route = q.channel.RouteOf(r.Header.Key); call.Route == nil {
+		return network.ReasonUnsupportedAPI
+	}
+	if !q.channel.Versions()[r.Header.Key].Contains(r.Header.Version) {
+		return network.ReasonUnsupportedVersion
+	}
+	return network.ReasonNone
+}
+
+// origin is the encoded origin of a connection, made on its first request and
+// again when it has named its software.
+func (q *requests) origin(c *socketserver.Connection) []byte {
+	if c.Tag == nil {
+		c.Tag = requestchannel.AppendOrigin(nil, requestchannel.Origin{
+			FrontEnd: q.frontEnd, ConnectionID: c.ID, Listener: c.Listener, Principal: c.Principal,
+			ClientAddress: c.ClientAddress, SoftwareName: c.SoftwareName, SoftwareVersion: c.SoftwareVersion,
+		})
+	}
+	return c.Tag
+}
+
+// Flush implements socketserver.RequestChannel.
+func (q *requests) Flush(processor int) { q.channel.Flush(processor) }
+
+// Disconnected implements socketserver.RequestChannel.
+func (q *requests) Disconnected(processor int, token uint64, half bool) {
+	q.channel.Disconnected(processor, token, half)
+}
+
+// Deliver implements requestchannel.Sink.
+func (q *requests) Deliver(processor int, outcomes []requestchannel.Outcome) {
+	rs := q.responses[processor][:0]
+	for i := range outcomes {
+		o := &outcomes[i]
+		rs = append(rs, socketserver.Response{
+			Token: o.Token, Kind: kinds[o.Kind], Reason: reasons[o.Reason], Throttle: o.Throttle, Frame: o.Frame,
+			Completer: completer{o.Pending},
+		})
+	}
+	q.server.Processors()[processor].Deliver(rs)
+	clear(rs)
+	q.responses[processor] = rs
+}
+
+// Resume implements requestchannel.Sink.
+func (q *requests) Resume(processor int) { q.server.Processors()[processor].Resume() }
+
+var kinds = map[requestchannel.ResponseKind]socketserver.ResponseKind{
+	requestchannel.Send:            socketserver.Send,
+	requestchannel.NoOp:            socketserver.NoOp,
+	requestchannel.CloseConnection: socketserver.CloseConnection,
+}
+
+var reasons = map[requestchannel.CloseReason]network.CloseReason{
+	requestchannel.ClosedByHandler:  network.ReasonHandlerClosed,
+	requestchannel.ClosedByDeadline: network.ReasonDeadline,
+	requestchannel.ClosedFrameLetGo: network.ReasonFrameLetGo,
+}
+
+// completer tells a pending request what became of its outcome.
+type completer struct{ p *requestchannel.Pending }
+
+// Completed implements socketserver.Completer.
+func (c completer) Completed(outcome socketserver.Outcome, sendNanos int64) {
+	sent := outcome == socketserver.Sent || outcome == socketserver.NotDue || outcome == socketserver.Closed
+	c.p.Done(sent, socketserver.Now(), sendNanos)
+}

@@ -1,0 +1,67 @@
+package frontend
+
+import (
+	"errors"
+	"time"
+
+	"kanal/libs/service"
+)
+
+// Config is the front end's part of the environment. Each listener takes more
+// from KANAL_LISTENER_<NAME>_..., see Listener.
+type Config struct {
+	service.Common
+	// Listeners are NAME://host:port, comma separated (listeners). An empty host
+	// is every address, localhost both loopbacks.
+	Listeners string `env:"KANAL_LISTENERS" envDefault:"PLAINTEXT://localhost:9092"`
+	// AdvertisedListeners are what clients are told to connect to, NAME://host:port
+	// (advertised.listeners); a listener without one is advertised as it is bound.
+	AdvertisedListeners string `env:"KANAL_ADVERTISED_LISTENERS"`
+	// Brokers is how many brokers clients see; with more than one, broker i is at
+	// its listener's port + i.
+	Brokers int32 `env:"KANAL_BROKERS" envDefault:"1"`
+	// Processors per listener (num.network.threads); 0: one per CPU.
+	Processors int `env:"KANAL_PROCESSORS" envDefault:"0"`
+	// RequestMaxBytes bounds one request, in bytes (socket.request.max.bytes).
+	RequestMaxBytes int `env:"KANAL_REQUEST_MAX_BYTES" envDefault:"104857600"`
+	// Backlog of listening sockets (socket.listen.backlog.size).
+	Backlog int `env:"KANAL_LISTEN_BACKLOG" envDefault:"1024"`
+	// QueuedMaxRequests bounds the requests of one service that wait for a
+	// handler (queued.max.requests).
+	QueuedMaxRequests int `env:"KANAL_QUEUED_MAX_REQUESTS" envDefault:"500"`
+	// QueuedMaxRequestBytes bounds the bytes of requests held until they are
+	// answered (queued.max.request.bytes); one request may exceed it.
+	QueuedMaxRequestBytes int64 `env:"KANAL_QUEUED_MAX_REQUEST_BYTES" envDefault:"268435456"`
+	// ParkedMaxBytes bounds the bytes of waiting long polls that are kept for
+	// sending again, should their handler die.
+	ParkedMaxBytes int64 `env:"KANAL_PARKED_MAX_BYTES" envDefault:"67108864"`
+	// ResponseMaxBytes is divided among requests under way: what each may be
+	// answered with, in bytes.
+	ResponseMaxBytes int64 `env:"KANAL_RESPONSE_MAX_BYTES" envDefault:"268435456"`
+	// RequestTimeout is how long a request waits for a handler and its answer.
+	RequestTimeout time.Duration `env:"KANAL_REQUEST_TIMEOUT" envDefault:"30s"`
+	// RequiredServices must have announced themselves, once, before a kafka
+	// listener opens its ports.
+	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`
+}
+
+// Validate returns every bad field, by variable name.
+func (c Config) Validate() error {
+	errs := []error{c.Common.Validate()}
+	bad := func(wrong bool, variable string, value any, allowed string) {
+		if wrong {
+			errs = append(errs, service.Invalid(variable, value, allowed))
+		}
+	}
+	bad(c.Brokers < 1 || c.Brokers > 1000, "KANAL_BROKERS", c.Brokers, "1 to 1000")
+	bad(c.Processors < 0, "KANAL_PROCESSORS", c.Processors, "0 (one per CPU) or more")
+	bad(c.RequestMaxBytes < 1024 || c.RequestMaxBytes > 128<<20, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "1024 to 134217728")
+	bad(c.Backlog < 1, "KANAL_LISTEN_BACKLOG", c.Backlog, "at least 1")
+	bad(c.QueuedMaxRequests < 1, "KANAL_QUEUED_MAX_REQUESTS", c.QueuedMaxRequests, "at least 1")
+	bad(c.QueuedMaxRequestBytes < int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least KANAL_REQUEST_MAX_BYTES")
+	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "0 or more")
+	bad(c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576")
+	bad(c.RequestTimeout < 100*time.Millisecond, "KANAL_REQUEST_TIMEOUT", c.RequestTimeout, "a duration of at least 100ms")
+	_, err := c.listeners()
+	return errors.Join(append(errs, err)...)
+}

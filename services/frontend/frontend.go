@@ -1,0 +1,237 @@
+// Package frontend is the service that owns the clients' connections: the
+// reactor (libs/socketserver) in front of the request channel
+// (libs/requestchannel). It parses request headers, answers ApiVersions, and
+// knows nothing of other bodies. Its Kafka counterpart is SocketServer.
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"kanal/libs/cluster"
+	"kanal/libs/protocol"
+	"kanal/libs/requestchannel"
+	"kanal/libs/service"
+	"kanal/libs/socketserver"
+)
+
+// Service is one front end.
+type Service struct {
+	cfg       Config
+	listeners []listener
+	deps      service.Deps
+	log       *slog.Logger
+	id        string
+
+	nc, large *nats.Conn
+	registry  *cluster.Registry // nil when no listener speaks Kafka
+	requests  *requests
+	server    *socketserver.Server
+	channel   *requestchannel.Channel
+}
+
+// New makes a front end. It connects to NATS and opens no port yet.
+func New(cfg Config, deps service.Deps) (_ *Service, err error) {
+	s := &Service{cfg: cfg, deps: deps, id: nuid.Next()}
+	s.log = deps.Log.With("service", "frontend", "frontend", s.id)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.listeners, err = cfg.listeners(); err != nil {
+		return nil, err
+	}
+	if s.nc, err = deps.Connect("kanal-frontend"); err != nil {
+		return nil, err
+	}
+	if s.large, err = deps.Connect("kanal-frontend-large"); err != nil {
+		return nil, err
+	}
+	if err = s.openRegistry(); err != nil {
+		return nil, err
+	}
+	return s, s.build()
+}
+
+func (s *Service) speaksKafka() bool {
+	return slices.ContainsFunc(s.listeners, func(l listener) bool { return l.Kind == socketserver.KindKafka })
+}
+
+// openTimeout bounds how long the cluster's bucket may take to open.
+const openTimeout = 30 * time.Second
+
+func (s *Service) openRegistry() error {
+	if !s.speaksKafka() {
+		return nil
+	}
+	js, err := jetstream.New(s.nc)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	s.registry, err = cluster.Open(ctx, js, cluster.Config{Cluster: s.cfg.Cluster, Brokers: s.cfg.Brokers}, s.log)
+	return err
+}
+
+// build puts reactor and request channel together.
+func (s *Service) build() (err error) {
+	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }}
+	server := socketserver.Config{}
+	for _, l := range s.listeners {
+		server.Listeners = append(server.Listeners, l.ListenerConfig)
+	}
+	if s.server, err = socketserver.New(server, s.requests, s.log, s.deps.Metrics); err != nil {
+		return err
+	}
+	processors := len(s.server.Processors())
+	cfg := requestchannel.ChannelConfig{
+		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
+		FrontEnd: s.id, Release: service.Release, Processors: processors,
+		QueuedMaxRequests: s.cfg.QueuedMaxRequests, QueuedMaxBytes: s.cfg.QueuedMaxRequestBytes,
+		ParkedMaxBytes: s.cfg.ParkedMaxBytes, ResponseMaxBytes: s.cfg.ResponseMaxBytes,
+		RequestTimeout: s.cfg.RequestTimeout, ProbeInterval: probeInterval, Now: socketserver.Now,
+		Metrics: requestchannel.NewChannelMetrics(s.deps.Metrics),
+	}
+	if s.registry != nil {
+		cfg.Known, cfg.OnVersions = s.registry.Versions(), s.saveVersions
+	}
+	if s.channel, err = requestchannel.NewChannel(cfg, s.nc, s.large, s.requests, s.log); err != nil {
+		return err
+	}
+	s.channel.Watch(s.deps.Metrics)
+	s.requests.channel, s.requests.server = s.channel, s.server
+	s.requests.responses = make([][]socketserver.Response, processors)
+	s.requests.calls = make([]requestchannel.Call, processors)
+	return nil
+}
+
+// probeInterval is the silence after which a handler that owes an answer is
+// probed; with it a killed one is known well within 50 ms.
+const probeInterval = 25 * time.Millisecond
+
+// saveVersions keeps what a service answers in the cluster's bucket, so that a
+// front end that starts while it is away knows it too.
+func (s *Service) saveVersions(service string, versions protocol.Ranges) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.registry.SaveVersions(ctx, service, versions); err != nil {
+		s.log.Warn("api versions not saved; a front end that starts while the service is away does not know them", "service", service, "err", err)
+	}
+}
+
+// Run opens the ports once every required service is known, serves until ctx
+// ends, and drains: ports close, requests under way are answered, connections
+// close.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.close()
+	channel, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- s.channel.Run(channel) }()
+	err := s.serve(ctx)
+	stop()
+	return errors.Join(err, <-ended)
+}
+
+func (s *Service) serve(ctx context.Context) error {
+	if !s.awaitServices(ctx) {
+		return nil
+	}
+	if err := s.server.Start(); err != nil {
+		return err
+	}
+	s.announce()
+	<-ctx.Done()
+	s.log.Info("draining: ports closed, requests under way are answered", "requests", s.channel.InFlight())
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	if err := s.server.Drain(limit); err != nil {
+		s.log.Warn("closed connections with requests under way", "requests", s.channel.InFlight(), "waited", s.cfg.DrainTimeout)
+	}
+	return s.server.Close()
+}
+
+// awaitServices waits until the table of api versions is complete; false when
+// ctx ended first.
+func (s *Service) awaitServices(ctx context.Context) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun, warned := time.Now(), false; ; {
+		missing := s.missingServices()
+		if len(missing) == 0 {
+			s.deps.Ready.Done("frontend")
+			return true
+		}
+		s.deps.Ready.Waiting("frontend", "no announcement yet of "+strings.Join(missing, ", "))
+		if !warned && time.Since(begun) > 3*time.Second {
+			warned = true
+			s.log.Warn("ports stay closed until these services have announced themselves", "missing", missing, "cluster", s.cfg.Cluster)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) missingServices() (missing []string) {
+	if !s.speaksKafka() {
+		return nil
+	}
+	known := map[string]bool{}
+	for service := range maps.Keys(s.registry.Versions()) {
+		known[service] = true
+	}
+	for _, h := range s.channel.View().Handlers() {
+		known[h.Service] = true
+	}
+	for _, name := range s.cfg.RequiredServices {
+		if !known[name] {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// announce tells the cluster and the log where clients connect.
+func (s *Service) announce() {
+	addresses := map[string]requestchannel.Address{}
+	for _, l := range s.listeners {
+		a := l.address(s.server)
+		addresses[l.Name] = a
+		s.log.Info("listening", "listener", l.Name, "kind", l.Kind.String(), "addr", s.server.Addr(l.Name, 0).String(), "advertised", fmt.Sprintf("%s:%d", a.Host, a.Port), "brokers", l.Brokers)
+	}
+	s.channel.SetAddresses(addresses)
+}
+
+// Addr is where a listener is bound, once Run has opened it: nil before.
+func (s *Service) Addr(listener string) string {
+	if a := s.server.Addr(listener, 0); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+func (s *Service) close() {
+	if s.registry != nil {
+		s.registry.Close()
+	}
+	for _, nc := range []*nats.Conn{s.nc, s.large} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+}

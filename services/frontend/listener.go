@@ -1,0 +1,169 @@
+package frontend
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"kanal/libs/requestchannel"
+	"kanal/libs/service"
+	"kanal/libs/socketserver"
+)
+
+// Listener is what a listener takes from KANAL_LISTENER_<NAME>_<VARIABLE>.
+type Listener struct {
+	// Kind is kafka (requests are routed by api key) or frames (any protocol of
+	// length-prefixed frames, all of them for one handler).
+	Kind string `env:"KIND" envDefault:"kafka"`
+	// Handler is the service that gets the frames of kind frames.
+	Handler string `env:"HANDLER"`
+	// Protocol is the security protocol (listener.security.protocol.map).
+	Protocol string `env:"PROTOCOL" envDefault:"PLAINTEXT"`
+	// Privileged listeners may carry forwarded requests (inter.broker.listener.name).
+	Privileged bool `env:"PRIVILEGED" envDefault:"false"`
+}
+
+// endpoint is one NAME://host:port.
+type endpoint struct {
+	name, host string
+	port       int
+}
+
+func (e endpoint) String() string {
+	return e.name + "://" + net.JoinHostPort(e.host, strconv.Itoa(e.port))
+}
+
+// listener is a listener with all its configuration.
+type listener struct {
+	socketserver.ListenerConfig
+	advertised endpoint
+}
+
+// listeners reads and checks the listeners; the error names everything wrong.
+func (c Config) listeners() (out []listener, _ error) {
+	bound, err := parseEndpoints("KANAL_LISTENERS", c.Listeners)
+	advertised, err2 := parseEndpoints("KANAL_ADVERTISED_LISTENERS", c.AdvertisedListeners)
+	errs := []error{err, err2}
+	if err == nil && len(bound) == 0 {
+		errs = append(errs, service.Invalid("KANAL_LISTENERS", c.Listeners, "at least one NAME://host:port"))
+	}
+	for _, e := range bound {
+		l, err := c.listener(e)
+		errs = append(errs, err)
+		out = append(out, l)
+	}
+	errs = append(errs, c.overlaps(bound), advertise(out, advertised, c.AdvertisedListeners))
+	return out, errors.Join(errs...)
+}
+
+func (c Config) listener(e endpoint) (listener, error) {
+	prefix := "KANAL_LISTENER_" + e.name + "_"
+	var own Listener
+	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
+		return listener{}, service.Invalid(prefix+"PRIVILEGED", os.Getenv(prefix+"PRIVILEGED"), "true or false")
+	}
+	l := listener{advertised: e, ListenerConfig: socketserver.ListenerConfig{
+		Name: e.name, Host: e.host, Port: e.port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
+		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
+	}}
+	var errs []error
+	switch own.Kind {
+	case "kafka":
+	case "frames":
+		l.ListenerConfig.Kind, l.Brokers = socketserver.KindFrames, 1
+		if own.Handler == "" {
+			errs = append(errs, service.Invalid(prefix+"HANDLER", own.Handler, "the service that gets the frames"))
+		}
+	default:
+		errs = append(errs, service.Invalid(prefix+"KIND", own.Kind, "kafka or frames"))
+	}
+	if own.Protocol != "PLAINTEXT" {
+		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "PLAINTEXT"))
+	}
+	return l, errors.Join(errs...)
+}
+
+// overlaps reports listeners whose port ranges meet: with K brokers a listener
+// takes K ports above its own.
+func (c Config) overlaps(all []endpoint) error {
+	var errs []error
+	span := 0
+	if c.Brokers > 1 {
+		span = int(c.Brokers)
+	}
+	for i, a := range all {
+		if a.port+span > 65535 {
+			errs = append(errs, fmt.Errorf("KANAL_LISTENERS: %s with %d brokers needs ports up to %d, above 65535", a, c.Brokers, a.port+span))
+		}
+		for _, b := range all[i+1:] {
+			if a.name == b.name {
+				errs = append(errs, fmt.Errorf("KANAL_LISTENERS names %s twice", a.name))
+			}
+			if a.port != 0 && b.port != 0 && a.port <= b.port+span && b.port <= a.port+span {
+				errs = append(errs, fmt.Errorf("KANAL_LISTENERS: the ports of %s and %s overlap: %d brokers take ports %d to %d and %d to %d", a, b, c.Brokers, a.port, a.port+span, b.port, b.port+span))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// advertise sets what clients are told, for listeners that have it set.
+func advertise(all []listener, advertised []endpoint, value string) error {
+	var errs []error
+	for _, e := range advertised {
+		found := false
+		for i := range all {
+			if all[i].Name == e.name {
+				all[i].advertised, found = e, true
+			}
+		}
+		if !found || e.host == "" || e.port == 0 {
+			errs = append(errs, service.Invalid("KANAL_ADVERTISED_LISTENERS", value, fmt.Sprintf("NAME://host:port of listeners in KANAL_LISTENERS; %s is not", e)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// parseEndpoints reads a comma separated list of NAME://host:port, IPv6 hosts in
+// brackets (A5).
+func parseEndpoints(variable, value string) (out []endpoint, _ error) {
+	var errs []error
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		name, rest, ok := strings.Cut(part, "://")
+		host, port, err := net.SplitHostPort(rest)
+		n, err2 := strconv.ParseUint(port, 10, 16)
+		if !ok || err != nil || err2 != nil || !legalName(name) {
+			errs = append(errs, service.Invalid(variable, part, "NAME://host:port, such as PLAINTEXT://localhost:9092"))
+			continue
+		}
+		out = append(out, endpoint{strings.ToUpper(name), host, int(n)})
+	}
+	return out, errors.Join(errs...)
+}
+
+// legalName: a listener's name becomes part of variable names.
+func legalName(s string) bool {
+	for _, c := range s {
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// address is what is announced for the listener, whose port may have been 0.
+func (l listener) address(s *socketserver.Server) requestchannel.Address {
+	a := requestchannel.Address{Host: l.advertised.host, Port: l.advertised.port, Brokers: l.Brokers}
+	if a.Host == "" {
+		a.Host, _ = os.Hostname() // an empty host is everywhere; clients need a name
+	}
+	if _, port, err := net.SplitHostPort(s.Addr(l.Name, 0).String()); err == nil && a.Port == 0 {
+		a.Port, _ = strconv.Atoi(port)
+	}
+	return a
+}
