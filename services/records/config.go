@@ -1,0 +1,33 @@
+package records
+
+import (
+	"errors"
+
+	"kanal/libs/service"
+)
+
+// Config is the records service's part of the environment.
+type Config struct {
+	service.Common
+	// CacheBytes is the memory for messages of all logs of this process: the recent ones and, a quarter, those read from storage.
+	// Kafka leaves this to the page cache.
+	CacheBytes int `env:"KANAL_RECORDS_CACHE_BYTES" envDefault:"67108864"`
+	// Window is how many requests an instance holds at once, over all front ends (num.io.threads, about).
+	Window int `env:"KANAL_RECORDS_WINDOW" envDefault:"256"`
+	// Replicas of what Kanal itself keeps in NATS, should this process be the first of its cluster (default.replication.factor).
+	Replicas int `env:"KANAL_DEFAULT_REPLICATION_FACTOR" envDefault:"1"`
+}
+
+// Validate returns every bad field, by variable name.
+func (c Config) Validate() error {
+	errs := []error{c.Common.Validate()}
+	bad := func(wrong bool, variable string, value any, allowed string) {
+		if wrong {
+			errs = append(errs, service.Invalid(variable, value, allowed))
+		}
+	}
+	bad(c.CacheBytes < 1<<20, "KANAL_RECORDS_CACHE_BYTES", c.CacheBytes, "at least 1048576 bytes")
+	bad(c.Window < 1, "KANAL_RECORDS_WINDOW", c.Window, "at least 1")
+	bad(c.Replicas < 1 || c.Replicas > 5, "KANAL_DEFAULT_REPLICATION_FACTOR", c.Replicas, "1 to 5")
+	return errors.Join(errs...)
+}

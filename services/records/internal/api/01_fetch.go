@@ -1,0 +1,239 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kanal/libs/handler"
+	"kanal/services/records/internal/topiclog"
+)
+
+// Fetch (key 1), versions 4 to 18.
+//
+// Whole batches from the one that contains the offset; the first of a response always, whatever its size (KIP-74). A fetch without
+// enough bytes is parked and woken by the commit that brings them. High watermark and last stable offset are the end of what is
+// committed.
+//
+//	5     log start offset
+//	7     sessions (KIP-227): none are kept, every answer has session id 0, which clients take as such
+//	9     leader epochs (KIP-320); 12 last fetched epoch: logs are never truncated, nothing diverges
+//	11    rack: no preferred replica
+//	13    topic ids; 16 node endpoints, 17 directories, 18 high watermark: for followers, or hints that are left out
+
+// fetchTask is one partition of a request.
+type fetchTask struct {
+	place
+	offset int64
+	max    int
+	out    *kmsg.FetchResponseTopicPartition
+	log    *topiclog.Log
+	seen   int64 // the partition's end when it was last read
+}
+
+// fetch is a request on its way.
+type fetch struct {
+	api   *API
+	r     *handler.Request
+	q     *kmsg.FetchRequest
+	resp  *kmsg.FetchResponse
+	tasks []fetchTask
+}
+
+func (a *API) fetch(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
+	q := r.Body.(*kmsg.FetchRequest)
+	f := &fetch{api: a, r: r, q: q, resp: q.ResponseKind().(*kmsg.FetchResponse)}
+	if q.SessionEpoch > 0 { // of a session that is not ours: the client starts over with a full request
+		f.resp.ErrorCode = kerr.FetchSessionIDNotFound.Code
+		return f.resp, nil
+	}
+	f.layOut()
+	if err := a.route(r, f.places()); err != nil {
+		return nil, err
+	}
+	for i := range f.tasks {
+		f.tasks[i].log = a.logOf(ctx, &f.tasks[i].place)
+	}
+	f.serve(ctx)
+	return f.resp, nil
+}
+
+// layOut makes the response's skeleton and lists the partitions.
+func (f *fetch) layOut() {
+	for i := range f.q.Topics {
+		t := &f.q.Topics[i]
+		out := kmsg.NewFetchResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		out.Partitions = make([]kmsg.FetchResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			p, o := &t.Partitions[j], &out.Partitions[j]
+			o.Default()
+			o.Partition = p.Partition
+			where := f.api.byName(t.Topic, p.Partition)
+			if f.q.Version >= 13 {
+				where = f.api.byID(t.TopicID, p.Partition)
+			}
+			f.api.checkEpoch(where, p.CurrentLeaderEpoch)
+			f.tasks = append(f.tasks, fetchTask{place: *where, offset: p.FetchOffset, max: int(p.PartitionMaxBytes), out: o})
+		}
+		f.resp.Topics = append(f.resp.Topics, out)
+	}
+}
+
+func (f *fetch) places() []*place {
+	places := make([]*place, len(f.tasks))
+	for i := range f.tasks {
+		places[i] = &f.tasks[i].place
+	}
+	return places
+}
+
+// serve reads until there is enough, something is wrong, or the wait is over.
+func (f *fetch) serve(ctx context.Context) {
+	least := int(f.q.MinBytes)
+	end := f.api.now().Add(time.Duration(f.q.MaxWaitMillis) * time.Millisecond)
+	parked := false
+	for {
+		have, failed := f.readAll(ctx)
+		left := end.Sub(f.api.now())
+		if failed || have >= least || left <= 0 || len(f.tasks) == 0 || f.movedAway() {
+			return
+		}
+		if !parked {
+			parked = true
+			f.r.Park(left)
+			f.api.parked.Inc()
+			defer f.api.parked.Dec()
+		}
+		if !f.wait(ctx, least-have, left) {
+			return
+		}
+	}
+}
+
+// wait sleeps until so many bytes have come, or the time is over; false if nobody waits for the answer any more.
+func (f *fetch) wait(ctx context.Context, bytes int, left time.Duration) bool {
+	w := topiclog.NewWaiter(bytes)
+	for i := range f.tasks {
+		t := &f.tasks[i]
+		t.log.Watch(t.partition, t.seen, w)
+		defer t.log.Unwatch(t.partition, w)
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	began := f.api.now()
+	defer func() { f.r.Waited(f.api.now().Sub(began)) }()
+	select {
+	case <-w.C():
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// movedAway tells whether another instance holds one of the partitions by now: the answer leaves at once, and the client's next
+// fetch finds its way.
+func (f *fetch) movedAway() bool {
+	if f.r.MustServe {
+		return false
+	}
+	for i := range f.tasks {
+		if t := &f.tasks[i]; t.topic != nil {
+			if _, elsewhere := f.api.holder.Elsewhere(t.topic.Name, t.index()); elsewhere {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const (
+	mostResponse      = 60 << 20 // bytes of records in one answer: responses end at 64 MiB
+	responseOverhead  = 256
+	partitionOverhead = 96 // of an answer, without its records
+)
+
+// budget is how many bytes of records the answer may have.
+func (f *fetch) budget() int {
+	limit := min(int(f.q.MaxBytes), mostResponse)
+	if f.r.Granted > 0 && f.r.Granted < math.MaxInt32 {
+		limit = min(limit, int(f.r.Granted)-responseOverhead-partitionOverhead*len(f.tasks))
+	}
+	return max(limit, 0)
+}
+
+// readAll fills in every partition. It returns the bytes of records and whether a partition has an error.
+func (f *fetch) readAll(ctx context.Context) (have int, failed bool) {
+	left := f.budget()
+	for i := range f.tasks {
+		t := &f.tasks[i]
+		n := f.read(ctx, t, min(left, t.max), have == 0)
+		have += n
+		left = max(0, left-n)
+		failed = failed || t.code != 0
+		t.out.ErrorCode = t.code
+	}
+	return have, failed
+}
+
+// read fills in one partition and returns the bytes of its records.
+func (f *fetch) read(ctx context.Context, t *fetchTask, limit int, first bool) int {
+	t.out.HighWatermark, t.out.LastStableOffset, t.out.LogStartOffset, t.out.RecordBatches = -1, -1, -1, []byte{}
+	if t.code != 0 {
+		return 0
+	}
+	c, err := t.log.Read(ctx, t.partition, t.offset, limit, first)
+	if errors.Is(err, topiclog.ErrOutOfRange) {
+		c, err = f.confirm(ctx, t, limit, first)
+	}
+	t.seen = c.Offsets.Next
+	switch {
+	case errors.Is(err, topiclog.ErrOutOfRange):
+		t.code = kerr.OffsetOutOfRange.Code
+		t.out.LogStartOffset = c.Offsets.Start
+		return 0
+	case err != nil && t.code == 0:
+		f.api.log.Warn("fetch could not read its log; the client is told to try again", "topic", t.topic.Name, "partition", t.partition, "offset", t.offset, "err", err)
+		t.code = kerr.KafkaStorageError.Code
+		return 0
+	case err != nil:
+		return 0
+	}
+	t.out.HighWatermark, t.out.LastStableOffset, t.out.LogStartOffset = c.Offsets.Next, c.Offsets.Next, c.Offsets.Start
+	if f.q.IsolationLevel == 1 {
+		t.out.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+	}
+	t.out.RecordBatches = join(c)
+	return c.Bytes
+}
+
+// confirm looks again once the tail is certain: an offset is out of range only if the log says so.
+func (f *fetch) confirm(ctx context.Context, t *fetchTask, limit int, first bool) (topiclog.Chunk, error) {
+	wait, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	if err := t.log.Confirm(wait, 0); err != nil {
+		f.api.retriable(&t.place, "confirm before offset out of range", err)
+		return topiclog.Chunk{}, err
+	}
+	return t.log.Read(ctx, t.partition, t.offset, limit, first)
+}
+
+// join puts batches side by side; a single one is not copied.
+func join(c topiclog.Chunk) []byte {
+	switch len(c.Batches) {
+	case 0:
+		return []byte{}
+	case 1:
+		return c.Batches[0]
+	}
+	whole := make([]byte, 0, c.Bytes)
+	for _, b := range c.Batches {
+		whole = append(whole, b...)
+	}
+	return whole
+}

@@ -1,0 +1,121 @@
+package topiclog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"kanal/services/records/internal/producer"
+)
+
+const checkpointVersion = 1
+
+// appendCheckpoint writes the state of all partitions, in their order.
+func appendCheckpoint(dst []byte, logBytes uint64, partitions map[int32]*partition) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, checkpointVersion)
+	dst = binary.BigEndian.AppendUint64(dst, logBytes)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(partitions)))
+	for _, number := range slices.Sorted(maps.Keys(partitions)) {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(number))
+		dst = partitions[number].append(dst)
+	}
+	return dst
+}
+
+func (p *partition) append(dst []byte) []byte {
+	for _, v := range []int64{p.start, p.next, p.latest.time, p.latest.base} {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(v))
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.epochs)))
+	for _, e := range p.epochs {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(e.epoch))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.start))
+	}
+	dst = append(dst, p.index.doubled)
+	dst = binary.BigEndian.AppendUint64(dst, p.index.bytes)
+	dst = binary.BigEndian.AppendUint64(dst, p.index.logBytes)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.index.entries)))
+	for _, e := range p.index.entries {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.base))
+		dst = binary.BigEndian.AppendUint64(dst, e.sequence)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.before))
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.producers)))
+	for _, id := range slices.Sorted(maps.Keys(p.producers)) {
+		s := p.producers[id]
+		dst = binary.BigEndian.AppendUint64(dst, uint64(id))
+		dst = s.Append(dst)
+	}
+	return dst
+}
+
+// parseCheckpoint reads what appendCheckpoint wrote.
+func parseCheckpoint(b []byte) (logBytes uint64, partitions map[int32]*partition, err error) {
+	r := reader{b: b}
+	if v := r.u32(); v != checkpointVersion {
+		return 0, nil, fmt.Errorf("%w: checkpoint version %d", ErrMalformed, v)
+	}
+	logBytes = r.u64()
+	partitions = map[int32]*partition{}
+	for range r.count(4) {
+		number := int32(r.u32())
+		partitions[number] = r.partition()
+	}
+	if r.bad || len(r.b) > 0 {
+		return 0, nil, fmt.Errorf("%w: checkpoint", ErrMalformed)
+	}
+	return logBytes, partitions, nil
+}
+
+// reader takes numbers off the front of b; what is missing sets bad.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if len(r.b) < n {
+		r.bad, r.b = true, nil
+		return make([]byte, n)
+	}
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) u32() uint32 { return binary.BigEndian.Uint32(r.take(4)) }
+func (r *reader) u64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
+
+// count is a number of things of at least size bytes each, so that a wrong one cannot make anybody allocate.
+func (r *reader) count(size int) int {
+	n := uint64(r.u32())
+	if n*uint64(size) > uint64(len(r.b)) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) partition() *partition {
+	p := newPartition()
+	p.start, p.next = int64(r.u64()), int64(r.u64())
+	p.latest = latest{int64(r.u64()), int64(r.u64())}
+	for range r.count(12) {
+		p.epochs = append(p.epochs, epochStart{int32(r.u32()), int64(r.u64())})
+	}
+	p.index.doubled, p.index.bytes, p.index.logBytes = r.take(1)[0], r.u64(), r.u64()
+	for range r.count(24) {
+		p.index.entries = append(p.index.entries, indexEntry{int64(r.u64()), r.u64(), int64(r.u64())})
+	}
+	for range r.count(8) {
+		id := int64(r.u64())
+		s, rest, err := producer.Parse(r.b)
+		if err != nil {
+			r.bad = true
+			return p
+		}
+		p.producers[id], r.b = s, rest
+	}
+	return p
+}

@@ -1,0 +1,138 @@
+package topiclog
+
+import (
+	"fmt"
+	"sort"
+
+	"kanal/services/records/internal/batch"
+	"kanal/services/records/internal/producer"
+)
+
+// tailPositions is how many of a partition's newest batches are known by their exact place.
+const tailPositions = 512
+
+// partition is the committed state of one partition. It is a pure function of the log's messages.
+type partition struct {
+	start, next int64 // log start offset, and the offset of the next record: the high watermark
+	latest      latest
+	epochs      []epochStart
+	producers   map[int64]producer.State
+	index       index
+	tail        []position // of the newest batches, ascending
+
+	waiters map[*Waiter]struct{} // not state: who waits for more
+}
+
+// latest is the first batch with the largest timestamp.
+type latest struct {
+	time int64
+	base int64
+}
+
+// epochStart is the offset of the first record stored under a leader epoch.
+type epochStart struct {
+	epoch int32
+	start int64
+}
+
+// position is where a batch is.
+type position struct {
+	base, next int64
+	sequence   uint64
+	length     int32
+	entry      int32 // in the message's table
+}
+
+func newPartition() *partition {
+	return &partition{latest: latest{time: noTime}, producers: map[int64]producer.State{}}
+}
+
+// check refuses an entry that does not follow what is there: the log cannot hold one unless something is badly wrong.
+func (p *partition) check(e *Entry) error {
+	if e.Length > 0 && e.Base != p.next {
+		return fmt.Errorf("%w: offset %d of partition %d follows %d", ErrMalformed, e.Base, e.Partition, p.next)
+	}
+	if e.Start > max(p.next, e.Next) {
+		return fmt.Errorf("%w: start offset %d of partition %d lies behind its end %d", ErrMalformed, e.Start, e.Partition, p.next)
+	}
+	return nil
+}
+
+// apply takes in an entry that was checked. millis is when the stream stored it; logBytes is the size of the log before it.
+func (p *partition) apply(m *Message, i int, millis int64, logBytes uint64) {
+	e := &m.Entries[i]
+	if e.Length > 0 {
+		b := m.Batch(e)
+		p.index.add(e.Base, m.Sequence, p.latest.time, e.Length, logBytes)
+		p.place(position{e.Base, e.Next, m.Sequence, int32(e.Length), int32(i)})
+		if e.MaxTime > p.latest.time {
+			p.latest = latest{e.MaxTime, e.Base}
+		}
+		if n := len(p.epochs); n == 0 || b.LeaderEpoch() > p.epochs[n-1].epoch {
+			p.epochs = append(p.epochs, epochStart{b.LeaderEpoch(), e.Base})
+		}
+		p.produced(b, millis)
+		p.next = e.Next
+	}
+	p.start = max(p.start, e.Start)
+}
+
+// place remembers a batch's position, and forgets the oldest by halves.
+func (p *partition) place(at position) {
+	if len(p.tail) == tailPositions {
+		p.tail = p.tail[:copy(p.tail, p.tail[tailPositions/2:])]
+	}
+	p.tail = append(p.tail, at)
+}
+
+func (p *partition) produced(b batch.Batch, millis int64) {
+	if id := b.ProducerID(); id >= 0 {
+		s := p.producers[id]
+		s.Add(b.ProducerEpoch(), sequences(b, b.BaseOffset()), millis)
+		p.producers[id] = s
+	}
+}
+
+// sequences is what a producer's state remembers of a batch.
+func sequences(b batch.Batch, offset int64) producer.Batch {
+	first := b.BaseSequence()
+	return producer.Batch{First: first, Last: producer.Sequence(first, b.LastOffsetDelta()), Offset: offset}
+}
+
+// expire forgets producers that were last heard of before millis.
+func (p *partition) expire(before int64) {
+	for id, s := range p.producers {
+		if s.Updated < before {
+			delete(p.producers, id)
+		}
+	}
+}
+
+// near is the known positions from the batch that contains an offset on; nil if that one is further back.
+func (p *partition) near(offset int64) []position {
+	if len(p.tail) == 0 || offset < p.tail[0].base {
+		return nil
+	}
+	return p.tail[sort.Search(len(p.tail), func(i int) bool { return p.tail[i].next > offset }):]
+}
+
+// epochOf is the leader epoch under which a record was stored.
+func (p *partition) epochOf(offset int64) int32 {
+	i := sort.Search(len(p.epochs), func(i int) bool { return p.epochs[i].start > offset })
+	if i == 0 {
+		return -1
+	}
+	return p.epochs[i-1].epoch
+}
+
+// epochEnd is the largest known epoch up to the given one, and where it ends (KIP-101); -1, -1 if there is none.
+func (p *partition) epochEnd(epoch int32) (int32, int64) {
+	i := sort.Search(len(p.epochs), func(i int) bool { return p.epochs[i].epoch > epoch })
+	switch {
+	case i == 0:
+		return -1, -1
+	case i == len(p.epochs):
+		return p.epochs[i-1].epoch, p.next
+	}
+	return p.epochs[i-1].epoch, p.epochs[i].start
+}
