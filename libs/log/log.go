@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type Log struct {
 
 	wake   chan struct{} // capacity 1
 	seen   atomic.Uint64 // highest sequence that the feed brought
+	voids  atomic.Pointer[[]uint64]
 	stop   context.CancelFunc
 	closed sync.Once
 	done   chan struct{}
@@ -128,6 +130,23 @@ func (l *Log) announce(sequence uint64) {
 			return
 		}
 	}
+}
+
+// IsVoid says whether the record at a sequence, which must not lie above the newest applied message, is a message that does not
+// count: for those who read the stream themselves.
+func (l *Log) IsVoid(sequence uint64) bool {
+	voids := l.voids.Load()
+	if voids == nil {
+		return false
+	}
+	_, found := slices.BinarySearch(*voids, sequence)
+	return found
+}
+
+// showVoids publishes the chain's void sequences for IsVoid.
+func (l *Log) showVoids() {
+	voids := slices.Clone(l.chain.Voids)
+	l.voids.Store(&voids)
 }
 
 // Done is closed when the log has ended, by Close or because its records cannot be understood.

@@ -85,6 +85,9 @@ func (l *Log) take(r Record, own []byte, n *news) error {
 		l.metrics.void()
 	}
 	l.chain.Take(r.Sequence, h, verdict)
+	if verdict == Void {
+		l.showVoids()
+	}
 	n.moved, l.heard = true, l.cfg.Now()
 	return nil
 }

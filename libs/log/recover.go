@@ -37,6 +37,7 @@ func (l *Log) recoverOnce(ctx context.Context) error {
 		return finalError{fmt.Errorf("checkpoint at %d: %w", at.last, err)}
 	}
 	l.chain = chain
+	l.showVoids()
 	l.checkpointStands(at)
 	l.holder, l.heard = false, l.cfg.Now()
 	var ignored news
