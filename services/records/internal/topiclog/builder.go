@@ -46,7 +46,7 @@ func (b *builder) fits(length, limit int) bool {
 // decide takes one append into the message, or finds its answer. l.mu is held for reading.
 func (l *Log) decide(a *Append) {
 	b := &l.build
-	p := l.partitions[a.Partition]
+	p := l.state.partitions[a.Partition]
 	id := a.Batch.ProducerID()
 	if id >= 0 {
 		key := stateKey{a.Partition, id}
@@ -92,7 +92,7 @@ func (l *Log) nextOf(number int32) int64 {
 	if next, ok := l.build.next[number]; ok {
 		return next
 	}
-	if p := l.partitions[number]; p != nil {
+	if p := l.state.partitions[number]; p != nil {
 		return p.next
 	}
 	return 0
@@ -100,7 +100,7 @@ func (l *Log) nextOf(number int32) int64 {
 
 // answer sends an outcome; l.mu is held.
 func (l *Log) answer(a *Append) {
-	if p := l.partitions[a.Partition]; p != nil {
+	if p := l.state.partitions[a.Partition]; p != nil {
 		a.Start = p.start
 	}
 	if a.Err != nil {

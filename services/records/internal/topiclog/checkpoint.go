@@ -11,14 +11,24 @@ import (
 
 const checkpointVersion = 1
 
-// appendCheckpoint writes the state of all partitions, in their order.
-func appendCheckpoint(dst []byte, logBytes uint64, partitions map[int32]*partition) []byte {
+// state is what a log's messages have made so far.
+type state struct {
+	tail       uint64 // sequence of the last message
+	bytes      uint64 // of all messages ever
+	newest     int64  // when the stream stored the last one, in milliseconds
+	partitions map[int32]*partition
+}
+
+// append writes the whole state, partitions in their order.
+func (s *state) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, checkpointVersion)
-	dst = binary.BigEndian.AppendUint64(dst, logBytes)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(partitions)))
-	for _, number := range slices.Sorted(maps.Keys(partitions)) {
+	dst = binary.BigEndian.AppendUint64(dst, s.tail)
+	dst = binary.BigEndian.AppendUint64(dst, s.bytes)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(s.newest))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s.partitions)))
+	for _, number := range slices.Sorted(maps.Keys(s.partitions)) {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(number))
-		dst = partitions[number].append(dst)
+		dst = s.partitions[number].append(dst)
 	}
 	return dst
 }
@@ -50,22 +60,21 @@ func (p *partition) append(dst []byte) []byte {
 	return dst
 }
 
-// parseCheckpoint reads what appendCheckpoint wrote.
-func parseCheckpoint(b []byte) (logBytes uint64, partitions map[int32]*partition, err error) {
+// parseCheckpoint reads what append wrote.
+func parseCheckpoint(b []byte) (state, error) {
 	r := reader{b: b}
 	if v := r.u32(); v != checkpointVersion {
-		return 0, nil, fmt.Errorf("%w: checkpoint version %d", ErrMalformed, v)
+		return state{}, fmt.Errorf("%w: checkpoint version %d", ErrMalformed, v)
 	}
-	logBytes = r.u64()
-	partitions = map[int32]*partition{}
+	s := state{tail: r.u64(), bytes: r.u64(), newest: int64(r.u64()), partitions: map[int32]*partition{}}
 	for range r.count(4) {
 		number := int32(r.u32())
-		partitions[number] = r.partition()
+		s.partitions[number] = r.partition()
 	}
 	if r.bad || len(r.b) > 0 {
-		return 0, nil, fmt.Errorf("%w: checkpoint", ErrMalformed)
+		return state{}, fmt.Errorf("%w: checkpoint", ErrMalformed)
 	}
-	return logBytes, partitions, nil
+	return s, nil
 }
 
 // reader takes numbers off the front of b; what is missing sets bad.

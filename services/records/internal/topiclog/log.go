@@ -34,12 +34,9 @@ type Log struct {
 	id  uint64 // in the cache
 	log *log.Log
 
-	mu         sync.RWMutex // of the committed state
-	partitions map[int32]*partition
-	tail       uint64 // sequence of the last message
-	bytes      uint64 // of all messages ever
-	confirmed  time.Time
-	newest     int64 // stream's time of the last message, in milliseconds
+	mu        sync.RWMutex // of what is committed
+	state     state
+	confirmed time.Time // when the last message that has committed was sent
 
 	queueMu  sync.Mutex
 	queue    []*Append
@@ -60,7 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.ProducerExpiry == 0 {
 		cfg.ProducerExpiry = 24 * time.Hour
 	}
-	l := &Log{cfg: cfg, id: lastID.Add(1), partitions: map[int32]*partition{}}
+	l := &Log{cfg: cfg, id: lastID.Add(1), state: state{partitions: map[int32]*partition{}}}
 	l.reads.init()
 	l.build.init()
 	c := log.Config{Name: cfg.Name, Storage: cfg.Storage, Machine: (*machine)(l), Log: cfg.Log, Metrics: cfg.LogMetrics, Now: cfg.Now}
@@ -100,7 +97,7 @@ type Offsets struct{ Start, Next int64 }
 func (l *Log) Offsets(number int32) Offsets {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if p := l.partitions[number]; p != nil {
+	if p := l.state.partitions[number]; p != nil {
 		return Offsets{p.start, p.next}
 	}
 	return Offsets{}
@@ -110,14 +107,14 @@ func (l *Log) Offsets(number int32) Offsets {
 func (l *Log) lastMessage() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.tail
+	return l.state.tail
 }
 
 // EpochOf is the leader epoch of the record at an offset, -1 if it is not known.
 func (l *Log) EpochOf(number int32, offset int64) int32 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if p := l.partitions[number]; p != nil {
+	if p := l.state.partitions[number]; p != nil {
 		return p.epochOf(offset)
 	}
 	return -1
@@ -127,7 +124,7 @@ func (l *Log) EpochOf(number int32, offset int64) int32 {
 func (l *Log) EpochEnd(number, epoch int32) (int32, int64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if p := l.partitions[number]; p != nil {
+	if p := l.state.partitions[number]; p != nil {
 		return p.epochEnd(epoch)
 	}
 	return -1, -1
@@ -135,10 +132,10 @@ func (l *Log) EpochEnd(number, epoch int32) (int32, int64) {
 
 // partition returns a partition's state, made if need be; mu is held for writing.
 func (l *Log) partition(number int32) *partition {
-	p := l.partitions[number]
+	p := l.state.partitions[number]
 	if p == nil {
 		p = newPartition()
-		l.partitions[number] = p
+		l.state.partitions[number] = p
 	}
 	return p
 }

@@ -16,16 +16,17 @@ func (m *machine) Application() uint16 { return Application }
 
 // Restore replaces the committed state. Waiters stay with their partitions.
 func (m *machine) Restore(checkpoint []byte) error {
-	bytes, partitions, err := uint64(0), map[int32]*partition{}, error(nil)
+	restored := state{partitions: map[int32]*partition{}}
 	if checkpoint != nil {
-		if bytes, partitions, err = parseCheckpoint(checkpoint); err != nil {
+		var err error
+		if restored, err = parseCheckpoint(checkpoint); err != nil {
 			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old := m.partitions
-	m.partitions, m.bytes, m.tail = partitions, bytes, 0
+	old := m.state.partitions
+	m.state = restored
 	for number, p := range old {
 		if len(p.waiters) > 0 {
 			(*Log)(m).partition(number).waiters = p.waiters
@@ -35,7 +36,7 @@ func (m *machine) Restore(checkpoint []byte) error {
 	return nil
 }
 
-// Apply takes in a message: all of its entries or, if one of them cannot be, none.
+// Apply takes in a message.
 func (m *machine) Apply(msg log.Message) error {
 	parsed, err := ParseMessage(msg.Sequence, msg.Body)
 	if err != nil {
@@ -43,18 +44,19 @@ func (m *machine) Apply(msg log.Message) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.newest = msg.Time.UnixMilli()
+	s := &m.state
+	s.newest = msg.Time.UnixMilli()
 	for i := range parsed.Entries {
 		e := &parsed.Entries[i]
 		p := (*Log)(m).partition(e.Partition)
 		if err := p.check(e); err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
-		p.apply(parsed, i, m.newest, m.bytes)
+		p.apply(parsed, i, s.newest, s.bytes)
 		p.wake(e.Length)
 	}
-	m.bytes += uint64(len(msg.Body))
-	m.tail = msg.Sequence
+	s.bytes += uint64(len(msg.Body))
+	s.tail = msg.Sequence
 	m.cfg.Cache.addRecent(m.id, parsed)
 	return nil
 }
@@ -158,10 +160,10 @@ func (m *machine) Conflict(unknown bool) {
 func (m *machine) Checkpoint(dst []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.partitions {
-		p.expire(m.newest - m.cfg.ProducerExpiry.Milliseconds())
+	for _, p := range m.state.partitions {
+		p.expire(m.state.newest - m.cfg.ProducerExpiry.Milliseconds())
 	}
-	return appendCheckpoint(dst, m.bytes, m.partitions)
+	return m.state.append(dst)
 }
 
 // Needs is everything: nothing deletes records yet but the deletion of their topic.

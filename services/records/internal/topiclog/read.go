@@ -38,11 +38,11 @@ type Chunk struct {
 func (l *Log) Read(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
 	c := collector{number: number, offset: offset, max: max, first: first}
 	l.mu.RLock()
-	p := l.partitions[number]
+	p := l.state.partitions[number]
 	if p != nil {
 		c.Offsets = Offsets{p.start, p.next}
 	}
-	tail := l.tail
+	tail := l.state.tail
 	if offset < c.Offsets.Start || offset > c.Offsets.Next {
 		l.mu.RUnlock()
 		return c.Chunk, fmt.Errorf("%w: %d is not in [%d, %d]", ErrOutOfRange, offset, c.Offsets.Start, c.Offsets.Next)

@@ -12,11 +12,11 @@ func (l *Log) AtOrAfter(ctx context.Context, number int32, millis int64) (batch.
 	var from indexEntry
 	var start int64
 	found := false
-	if p := l.partitions[number]; p != nil && p.latest.time >= millis {
+	if p := l.state.partitions[number]; p != nil && p.latest.time >= millis {
 		from, found = p.index.time(millis)
 		start = p.start
 	}
-	tail := l.tail
+	tail := l.state.tail
 	l.mu.RUnlock()
 	if !found {
 		return batch.Found{}, false, nil
@@ -32,12 +32,12 @@ func (l *Log) AtOrAfter(ctx context.Context, number int32, millis int64) (batch.
 // Latest finds the first record with the largest timestamp of a partition (KIP-734); false if it is empty.
 func (l *Log) Latest(ctx context.Context, number int32) (batch.Found, bool, error) {
 	l.mu.RLock()
-	p := l.partitions[number]
+	p := l.state.partitions[number]
 	if p == nil || p.latest.time == noTime {
 		l.mu.RUnlock()
 		return batch.Found{}, false, nil
 	}
-	base, tail := p.latest.base, l.tail
+	base, tail := p.latest.base, l.state.tail
 	from, _ := p.index.offset(base)
 	l.mu.RUnlock()
 	return l.search(ctx, number, from.sequence, tail, func(e *Entry, b batch.Batch) (batch.Found, bool, error) {

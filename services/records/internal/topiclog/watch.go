@@ -49,7 +49,7 @@ func (l *Log) Watch(number int32, next int64, w *Waiter) {
 func (l *Log) Unwatch(number int32, w *Waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.partitions[number]; p != nil {
+	if p := l.state.partitions[number]; p != nil {
 		delete(p.waiters, w)
 	}
 }
@@ -65,7 +65,7 @@ func (p *partition) wake(bytes int) {
 func (l *Log) Interrupt() {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for _, p := range l.partitions {
+	for _, p := range l.state.partitions {
 		p.wake(math.MaxInt32)
 	}
 }
