@@ -299,6 +299,23 @@ func TestParkedRequestsLeaveTheWindow(t *testing.T) {
 	}
 }
 
+// A handler is served for longer than an announcement lives: requests carry the
+// numbers of its newest announcements.
+func TestRequestsStayFreshOverTime(t *testing.T) {
+	url := natsServer(t, -1).ClientURL()
+	newInstance(t, url, "echo", nil, echo)
+	f := newFrontEnd(t, url, nil)
+	for end := time.Now().Add(rc.AnnouncementTimeout + 2*rc.AnnouncementInterval); time.Now().Before(end); {
+		begun := time.Now()
+		if o := f.answer(t, f.send(t, "echo", 0, []byte("x"))); o.Kind != rc.Send {
+			t.Fatalf("%+v", o)
+		}
+		if took := time.Since(begun); took > rc.AnnouncementInterval/2 {
+			t.Fatalf("a request waited %s for a healthy handler", took)
+		}
+	}
+}
+
 // A connection that goes away ends its long poll in the handler.
 func TestDisconnectCancelsALongPoll(t *testing.T) {
 	url := natsServer(t, -1).ClientURL()

@@ -14,11 +14,27 @@ func (d *dispatcher) dispatch() {
 	if !d.c.nc.IsConnected() {
 		return // requests wait in their queues until NATS is back or their deadlines pass
 	}
+	d.refreshNumbers()
 	for _, r := range d.routes.all() {
 		if len(r.ready) > 0 && !d.dispatchRoute(r) {
 			return
 		}
 	}
+}
+
+// refreshNumbers follows the announcements that changed nothing but their
+// number: a request that names an old one would be refused as stale.
+func (d *dispatcher) refreshNumbers() {
+	heard := d.c.view.heard.Load()
+	if heard == d.heard {
+		return
+	}
+	d.heard = heard
+	d.c.view.numbers(func(id string, number uint64) {
+		if i := d.instances[id]; i != nil {
+			i.number = number
+		}
+	})
 }
 
 // dispatchRoute empties a route's queues as far as windows allow; false when
@@ -158,13 +174,22 @@ func (d *dispatcher) take(p *Pending, r *Response) {
 		d.park(p, r.Deadline)
 	case NotTaken:
 		d.c.cfg.Metrics.notTaken.Inc()
-		if p.instance.number <= p.Announcement {
-			p.instance.state = StateDraining // until its next announcement
-			d.views++
-			d.c.view.Ban(p.instance.id, p.Announcement)
-		}
+		d.ban(p.instance, p.Announcement)
 		d.again(p)
 	}
+}
+
+// ban sends i nothing more until it announces itself with a number above
+// number; the view tells when.
+func (d *dispatcher) ban(i *instance, number uint64) {
+	d.refreshNumbers()
+	if i.number > number {
+		return
+	}
+	i.state = StateDraining
+	d.views++
+	d.c.view.Ban(i.id, number)
+	d.c.inbox.put(func(in *inbox) { in.viewChanged = true })
 }
 
 // takeFrame delivers an answer, or adds a part of one.

@@ -31,6 +31,7 @@ type dispatcher struct {
 	announcer announcer
 	parked    int64 // bytes of parked frames
 	ticked    int64
+	heard     uint64 // announcements whose numbers are known
 	views     uint64 // counts changes of the view
 }
 

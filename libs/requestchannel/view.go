@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,10 @@ type View struct {
 	handlers  map[string]*liveHandler
 	frontEnds map[string]*liveFrontEnd
 	onChange  []func()
+
+	// heard rises with every announcement of a handler, so that whoever needs
+	// the newest numbers sees cheaply that there are some.
+	heard atomic.Uint64
 
 	nc   *nats.Conn
 	subs []*nats.Subscription
@@ -100,6 +105,7 @@ func (v *View) heardHandler(m *nats.Msg) {
 	v.mu.Lock()
 	changed := v.putHandler(h, time.Now())
 	v.mu.Unlock()
+	v.heard.Add(1)
 	if changed {
 		v.changed()
 	}
@@ -234,6 +240,15 @@ func (v *View) Handlers() []Handler {
 	}
 	slices.SortFunc(out, func(a, b Handler) int { return compareStrings(a.ID, b.ID) })
 	return out
+}
+
+// numbers gives the newest announcement number of each handler.
+func (v *View) numbers(f func(id string, number uint64)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for id, h := range v.handlers {
+		f(id, h.Number)
+	}
 }
 
 // FrontEnds lists the live front ends by id.
