@@ -226,15 +226,16 @@ func (v *View) Ban(id string, number uint64) {
 	}
 }
 
-// Handlers lists the live handler instances, ready or draining, by id.
+// Handlers lists the live handler instances by id. One that is banned shows as
+// draining: it takes nothing, and may still finish what it has.
 func (v *View) Handlers() []Handler {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	out := make([]Handler, 0, len(v.handlers))
 	for _, h := range v.handlers {
 		c := h.Handler
-		if !h.ready() && c.State == StateReady {
-			continue // banned
+		if !h.ready() {
+			c.State = StateDraining
 		}
 		out = append(out, c)
 	}
