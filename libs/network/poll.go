@@ -54,7 +54,7 @@ func (s *Selector) retire() {
 func (s *Selector) flushDirty() {
 	kept := s.dirty[:0]
 	for _, c := range s.dirty {
-		if c.queued && !c.closed && s.Pipelined(c) {
+		if c.queued && !c.closed && s.Pipelined(c, 0) {
 			kept = append(kept, c)
 			continue
 		}

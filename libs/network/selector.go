@@ -193,9 +193,10 @@ func (s *Selector) Send(c *Channel, send Send) {
 const pipelinedBytes = readRoom
 
 // Pipelined tells that the channel's next request is here and its socket takes what it is given. The owner may then
-// count an answer as sent when it is queued and serve that request at once, so that both answers leave in one write.
-func (s *Selector) Pipelined(c *Channel) bool {
-	return !c.full && c.out.bytes < pipelinedBytes && c.in.complete(s.limit)
+// count an answer of that many bytes as sent when it is queued, and serve that request at once, so that both answers
+// leave in one write.
+func (s *Selector) Pipelined(c *Channel, answer int) bool {
+	return !c.full && c.out.bytes+answer < pipelinedBytes && c.in.complete(s.limit)
 }
 
 // MaybeUnmute reads from the channel again if its state allows. What arrived meanwhile is served by the next Poll

@@ -21,15 +21,22 @@ type parkedReceive struct {
 	received int64
 }
 
+func (p *Processor) route() route { return route{p.request.Header.Key, p.request.Conn.Broker} }
+
+// isWaiting tells that a request of the same route is parked, which the present one must not overtake.
+func (p *Processor) isWaiting() bool { return len(p.parked) > 0 && p.waiting[p.route()] > 0 }
+
+// park leaves the present request with its channel.
 func (p *Processor) park(ch *network.Channel) {
 	p.sel.Park(ch)
-	c := ch.Attachment.(*connection)
-	c.parked = true
-	p.parked = append(p.parked, parkedReceive{ch.Token(), route{p.request.Header.Key, c.Broker}, p.request.Received})
+	ch.Attachment.(*connection).parked = true
+	r := parkedReceive{ch.Token(), p.route(), p.request.Received}
+	p.parked = append(p.parked, r)
+	p.waiting[r.route]++
 }
 
 // offerParked offers the parked receives again after Resume, in their order. One refusal speaks for all later ones of
-// its route: they would only overtake it.
+// its route.
 func (p *Processor) offerParked() {
 	if !p.orders.resume || len(p.parked) == 0 {
 		return
@@ -39,21 +46,22 @@ func (p *Processor) offerParked() {
 		if slices.Contains(p.refused, r.route) {
 			return false
 		}
-		gone := p.offer(r)
-		if !gone {
+		if !p.offer(r) {
 			p.refused = append(p.refused, r.route)
+			return false
 		}
-		return gone
+		p.waiting[r.route]--
+		return true
 	})
 }
 
 // offer gives false when the request channel is still full.
 func (p *Processor) offer(r parkedReceive) bool {
 	ch := p.sel.Channel(r.token)
-	if ch == nil {
+	if ch == nil || !p.parse(ch, p.sel.Next(ch), r.received) {
 		return true
 	}
-	if !p.submit(ch, p.sel.Next(ch), r.received) {
+	if !p.submit(ch) {
 		p.sel.Park(ch)
 		return false
 	}

@@ -38,9 +38,10 @@ type Processor struct {
 	now       int64 // when the pass got its events
 	throttles throttles
 	parked    []parkedReceive
-	refused   []route // scratch of offerParked
-	request   Request // scratch of submit
-	submitted bool    // in this pass
+	waiting   map[route]int // how many of parked
+	refused   []route       // scratch of offerParked
+	request   Request       // scratch of submit
+	submitted bool          // in this pass
 }
 
 // connection is what a channel is attached to.
@@ -57,7 +58,7 @@ func newProcessor(id int, l ListenerConfig, rc RequestChannel, m *metrics, log *
 	return &Processor{
 		id: id, listener: l, rc: rc, sel: sel, log: log.With("listener", l.Name, "processor", id),
 		counts: m.ofListener(l.Name), metrics: m.ofProcessor(id), index: 0,
-		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel),
+		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel), waiting: map[route]int{},
 	}, nil
 }
 
@@ -179,7 +180,7 @@ func (p *Processor) processNewResponse(r *Response, now int64) {
 // sendResponse queues the answer; the next poll writes it. Where the next request is here already it is served at once
 // and both answers leave in one write: the channel takes this answer for sent (network.Selector.Pipelined).
 func (p *Processor) sendResponse(ch *network.Channel, r *Response, now int64) {
-	settled := r.Throttle <= 0 && !p.orders.drain && p.sel.Pipelined(ch)
+	settled := r.Throttle <= 0 && !p.orders.drain && p.sel.Pipelined(ch, len(r.Frame))
 	var cookie any
 	if r.Completer != nil {
 		cookie = r.Completer
@@ -196,14 +197,18 @@ func (p *Processor) responseSent(ch *network.Channel) {
 	p.tryUnmute(ch)
 }
 
-// tryUnmute reads from the channel again if its state allows; while draining it closes what has nothing more to come.
+// tryUnmute reads from the channel again if its state allows; not while draining.
 func (p *Processor) tryUnmute(ch *network.Channel) {
-	if ch.Closed() {
-		return
-	}
-	if !p.orders.drain {
+	switch {
+	case p.orders.drain:
+		p.closeIfIdle(ch)
+	case !ch.Closed():
 		p.sel.MaybeUnmute(ch)
-	} else if idle(ch) {
+	}
+}
+
+func (p *Processor) closeIfIdle(ch *network.Channel) {
+	if idle(ch) {
 		p.close(ch, network.ReasonShutdown, nil)
 	}
 }
@@ -215,9 +220,7 @@ func idle(ch *network.Channel) bool {
 
 func (p *Processor) closeIdle() {
 	for ch := range p.sel.Channels() {
-		if idle(ch) {
-			p.close(ch, network.ReasonShutdown, nil)
-		}
+		p.closeIfIdle(ch)
 	}
 }
 
@@ -266,8 +269,8 @@ func (p *Processor) timeout() time.Duration {
 func (p *Processor) processCompletedReceives() {
 	p.offerParked()
 	for _, r := range p.sel.Receives() {
-		if !r.Channel.Closed() && !p.submit(r.Channel, r.Frame, p.now) {
-			p.park(r.Channel)
+		if !r.Channel.Closed() {
+			p.receive(r.Channel, r.Frame)
 		}
 	}
 	if p.submitted {
@@ -276,18 +279,33 @@ func (p *Processor) processCompletedReceives() {
 	}
 }
 
-// submit mutes the channel and offers its request; false when the request channel is full.
-func (p *Processor) submit(ch *network.Channel, frame []byte, received int64) bool {
+func (p *Processor) receive(ch *network.Channel, frame []byte) {
+	if !p.parse(ch, frame, p.now) {
+		return
+	}
+	ch.Mute()
+	if p.isWaiting() || !p.submit(ch) {
+		p.park(ch)
+	}
+}
+
+// parse fills the request; a header that cannot be read costs the connection (L2).
+func (p *Processor) parse(ch *network.Channel, frame []byte, received int64) bool {
 	q := &p.request
 	q.Conn, q.Frame, q.Received = &ch.Attachment.(*connection).Connection, frame, received
 	if p.listener.Kind == KindKafka {
-		if err := protocol.ParseHeader(frame, &q.Header); err != nil { // L2
+		if err := protocol.ParseHeader(frame, &q.Header); err != nil {
 			p.close(ch, network.ReasonInvalidRequest, err)
-			return true
+			return false
 		}
 	}
-	ch.Mute()
-	ok, reason := p.rc.Submit(q)
+	return true
+}
+
+// submit offers the request to the request channel; false when that is full. The channel is muted before, and what the
+// handlers do meanwhile is no matter: only this loop takes up the answer (E10).
+func (p *Processor) submit(ch *network.Channel) bool {
+	ok, reason := p.rc.Submit(&p.request)
 	if ok {
 		p.submitted = true
 		p.handle(ch, network.RequestReceived)
@@ -312,8 +330,8 @@ func (p *Processor) processCompletedSends() {
 		case s.Channel.Closed():
 		case !s.Settled:
 			p.responseSent(s.Channel)
-		default:
-			p.tryUnmute(s.Channel)
+		case p.orders.drain: // its channel has moved on, and may be muted for another request
+			p.closeIfIdle(s.Channel)
 		}
 	}
 }
