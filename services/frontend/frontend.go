@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +34,7 @@ type Service struct {
 	deps      service.Deps
 	log       *slog.Logger
 	id        string
+	opened    chan struct{}
 
 	nc, large *nats.Conn
 	registry  *cluster.Registry // nil when no listener speaks Kafka
@@ -42,7 +45,7 @@ type Service struct {
 
 // New makes a front end. It connects to NATS and opens no port yet.
 func New(cfg Config, deps service.Deps) (_ *Service, err error) {
-	s := &Service{cfg: cfg, deps: deps, id: nuid.Next()}
+	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{})}
 	s.log = deps.Log.With("service", "frontend", "frontend", s.id)
 	defer func() {
 		if err != nil {
@@ -153,6 +156,7 @@ func (s *Service) serve(ctx context.Context) error {
 		return err
 	}
 	s.announce()
+	close(s.opened)
 	<-ctx.Done()
 	s.log.Info("draining: ports closed, requests under way are answered", "requests", s.channel.InFlight())
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
@@ -217,12 +221,22 @@ func (s *Service) announce() {
 	s.channel.SetAddresses(addresses)
 }
 
+// Opened is closed when the ports are open.
+func (s *Service) Opened() <-chan struct{} { return s.opened }
+
 // Addr is where a listener is bound, once Run has opened it: nil before.
 func (s *Service) Addr(listener string) string {
 	if a := s.server.Addr(listener, 0); a != nil {
 		return a.String()
 	}
 	return ""
+}
+
+// Advertised is where clients are told to connect first: host:port of the first
+// listener. It is known once the ports are open.
+func (s *Service) Advertised() string {
+	a := s.listeners[0].address(s.server)
+	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 
 func (s *Service) close() {

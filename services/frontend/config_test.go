@@ -1,0 +1,129 @@
+package frontend
+
+import (
+	"strings"
+	"testing"
+
+	"kanal/libs/service"
+	"kanal/libs/socketserver"
+)
+
+// parse reads the configuration from variables on top of the defaults.
+func parse(t *testing.T, variables map[string]string) (Config, error) {
+	t.Helper()
+	for name, value := range variables {
+		t.Setenv(name, value)
+	}
+	var cfg Config
+	err := service.Parse(&cfg)
+	return cfg, err
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	cfg, err := parse(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls, err := cfg.listeners()
+	if err != nil || len(ls) != 1 || ls[0].Host != "localhost" || ls[0].Port != 9092 || ls[0].Kind != socketserver.KindKafka {
+		t.Fatalf("%+v, %v", ls, err)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	cfg, err := parse(t, map[string]string{
+		"KANAL_LISTENERS":                  "plaintext://:9092,ECHO://[::1]:7000,INSIDE://10.0.0.1:19092",
+		"KANAL_ADVERTISED_LISTENERS":       "PLAINTEXT://kafka.example.com:443",
+		"KANAL_LISTENER_ECHO_KIND":         "frames",
+		"KANAL_LISTENER_ECHO_HANDLER":      "echo",
+		"KANAL_LISTENER_INSIDE_PRIVILEGED": "true",
+		"KANAL_BROKERS":                    "3",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls, err := cfg.listeners()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ls[0].Name != "PLAINTEXT" || ls[0].Host != "" || ls[0].Brokers != 3 || ls[0].advertised.host != "kafka.example.com" || ls[0].advertised.port != 443 {
+		t.Errorf("%+v", ls[0])
+	}
+	if ls[1].Host != "::1" || ls[1].Kind != socketserver.KindFrames || ls[1].Handler != "echo" || ls[1].Brokers != 1 {
+		t.Errorf("%+v", ls[1])
+	}
+	if !ls[2].Privileged || ls[2].advertised.host != "10.0.0.1" {
+		t.Errorf("%+v", ls[2])
+	}
+}
+
+// Everything wrong is named at once, with variable, value and what is allowed.
+func TestErrorsNameTheVariable(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		mention     []string
+	}{
+		{"KANAL_LISTENERS", "localhost:9092", []string{"KANAL_LISTENERS", "localhost:9092", "NAME://host:port"}},
+		{"KANAL_LISTENERS", "A://h:99999", []string{"KANAL_LISTENERS", "A://h:99999"}},
+		{"KANAL_LISTENERS", "", []string{"KANAL_LISTENERS", "at least one"}},
+		{"KANAL_LISTENERS", "A://h:1,A://h:2", []string{"A twice"}},
+		{"KANAL_LISTENERS", "A://h:9092,B://h:9092", []string{"A://h:9092", "B://h:9092", "overlap"}},
+		{"KANAL_ADVERTISED_LISTENERS", "X://h:1", []string{"KANAL_ADVERTISED_LISTENERS", "X://h:1"}},
+		{"KANAL_LISTENER_PLAINTEXT_KIND", "http", []string{"KANAL_LISTENER_PLAINTEXT_KIND", "http", "kafka or frames"}},
+		{"KANAL_LISTENER_PLAINTEXT_KIND", "frames", []string{"KANAL_LISTENER_PLAINTEXT_HANDLER"}},
+		{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "SSL", []string{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "SSL"}},
+		{"KANAL_BROKERS", "0", []string{"KANAL_BROKERS", "1 to 1000"}},
+		{"KANAL_BROKERS", "many", []string{"KANAL_BROKERS", "many", "whole number"}},
+		{"KANAL_REQUEST_TIMEOUT", "30", []string{"KANAL_REQUEST_TIMEOUT", "30", "duration"}},
+		{"KANAL_CLUSTER", "a.b", []string{"KANAL_CLUSTER", "a.b", "letters"}},
+		{"KANAL_QUEUED_MAX_REQUEST_BYTES", "10", []string{"KANAL_QUEUED_MAX_REQUEST_BYTES", "KANAL_REQUEST_MAX_BYTES"}},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			if c.value == "" {
+				t.Setenv(c.name, " ")
+				c.value = " "
+			}
+			_, err := parse(t, map[string]string{c.name: c.value})
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, m := range c.mention {
+				if !strings.Contains(err.Error(), m) {
+					t.Errorf("%q does not mention %q", err, m)
+				}
+			}
+		})
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, err := parse(t, map[string]string{"KANAL_BROKERS": "0", "KANAL_LISTEN_BACKLOG": "-1", "KANAL_LISTENERS": "x"})
+	for _, m := range []string{"KANAL_BROKERS", "KANAL_LISTEN_BACKLOG", "KANAL_LISTENERS"} {
+		if err == nil || !strings.Contains(err.Error(), m) {
+			t.Errorf("%v does not mention %s", err, m)
+		}
+	}
+}
+
+// With three brokers a listener takes its port and three more.
+func TestPortRangesOfBrokersOverlap(t *testing.T) {
+	_, err := parse(t, map[string]string{"KANAL_LISTENERS": "A://h:9092,B://h:9095", "KANAL_BROKERS": "3"})
+	if err == nil || !strings.Contains(err.Error(), "A://h:9092 and B://h:9095 overlap") {
+		t.Fatal(err)
+	}
+	if _, err := parse(t, map[string]string{"KANAL_LISTENERS": "A://h:9092,B://h:9096", "KANAL_BROKERS": "3"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzEndpoints(f *testing.F) {
+	f.Add("PLAINTEXT://localhost:9092,B://[::1]:1")
+	f.Fuzz(func(t *testing.T, s string) {
+		es, err := parseEndpoints("V", s)
+		for _, e := range es {
+			if again, err2 := parseEndpoints("V", e.String()); err == nil && (err2 != nil || len(again) != 1 || again[0] != e) {
+				t.Fatalf("%q read as %v, then as %v (%v)", s, e, again, err2)
+			}
+		}
+	})
+}
