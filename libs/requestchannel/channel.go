@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -229,101 +228,4 @@ func (c *Channel) Run(ctx context.Context) error {
 		_ = sub.Unsubscribe() // nothing is left to receive
 	}
 	return nil
-}
-
-func (c *Channel) subscribe() (subs []*nats.Subscription, err error) {
-	subscribe := func(nc *nats.Conn, subject string) {
-		var sub *nats.Subscription
-		if err != nil {
-			return
-		}
-		if sub, err = nc.Subscribe(subject, c.receive); err != nil {
-			err = fmt.Errorf("subscribe to responses: %w", err)
-			return
-		}
-		subs = append(subs, sub)
-		// Grants bound what can be pending; the client library's own limits
-		// would drop silently.
-		err = sub.SetPendingLimits(-1, -1)
-	}
-	for i := range c.cfg.Processors {
-		subscribe(c.nc, c.cfg.Response(c.cfg.FrontEnd, i))
-	}
-	subscribe(c.large, c.cfg.LargeResponse(c.cfg.FrontEnd))
-	return subs, err
-}
-
-// receive takes one message of a response subject, on its subscription's goroutine.
-func (c *Channel) receive(m *nats.Msg) {
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		subject := m.Header.Get("Nats-Subject")
-		c.inbox.put(func(in *inbox) { in.deaf = append(in.deaf, subject) })
-		return
-	}
-	a := arrival{at: c.cfg.Now()}
-	if err := ParseResponse(m.Data, &a.Response); err != nil {
-		c.cfg.Metrics.invalid.Inc()
-		c.log.Warn("ignored an invalid response", "subject", m.Subject, "err", err)
-		return
-	}
-	c.inbox.put(func(in *inbox) { in.arrived = append(in.arrived, a) })
-}
-
-// inbox is the door to the dispatcher: append under the lock, wake once.
-type inbox struct {
-	mu           sync.Mutex
-	submitted    []*Pending
-	arrived      []arrival
-	disconnected []disconnect
-	deaf         []string // subjects that NATS says nobody listens on
-	addresses    map[string]Address
-	viewChanged  bool
-	reconnected  bool
-	awake        bool
-
-	wakeup chan struct{}
-}
-
-type arrival struct {
-	Response
-	at int64
-}
-
-type disconnect struct {
-	connKey
-	half bool
-}
-
-// connKey names a connection: tokens are a processor's own.
-type connKey struct {
-	processor uint16
-	token     uint64
-}
-
-func (in *inbox) put(f func(*inbox)) {
-	in.mu.Lock()
-	f(in)
-	wake := !in.awake
-	in.awake = true
-	in.mu.Unlock()
-	if wake {
-		select {
-		case in.wakeup <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// take swaps the contents with what the dispatcher has emptied.
-func (in *inbox) take(into *inbox) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.submitted, into.submitted = into.submitted[:0], in.submitted
-	in.arrived, into.arrived = into.arrived[:0], in.arrived
-	in.disconnected, into.disconnected = into.disconnected[:0], in.disconnected
-	in.deaf, into.deaf = into.deaf[:0], in.deaf
-	into.addresses, in.addresses = in.addresses, nil
-	into.viewChanged, in.viewChanged = in.viewChanged, false
-	into.reconnected, in.reconnected = in.reconnected, false
-	in.awake = false
 }

@@ -3,7 +3,6 @@ package requestchannel
 import (
 	"context"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -115,100 +114,6 @@ func (d *dispatcher) processReconnect() {
 	d.c.log.Info("dispatching again what was under way when NATS was lost", "requests", len(d.pendings))
 	d.redispatch(func(p *Pending) bool { return true }, "nats_reconnected")
 	d.announcer.now()
-}
-
-// processViewChange follows the announcements: instances, their windows, the
-// table of versions.
-func (d *dispatcher) processViewChange() {
-	if !d.in.viewChanged {
-		return
-	}
-	d.views++
-	for _, i := range d.instances {
-		i.seen = false
-	}
-	handlers := d.c.view.Handlers()
-	for n := range handlers {
-		d.meet(&handlers[n])
-	}
-	for _, i := range d.instances {
-		if !i.seen {
-			d.lose(i, "gone")
-		}
-	}
-	d.learnVersions(handlers)
-	d.announcer.follow(handlers)
-}
-
-// meet takes in the announcement of an instance.
-func (d *dispatcher) meet(h *Handler) {
-	i := d.instances[h.ID]
-	if i == nil {
-		i = &instance{id: h.ID, subject: d.c.cfg.Request(h.ID), route: d.routes.get(h.Service), session: h.Session, heard: d.now}
-		d.instances[h.ID], d.bySubject[i.subject] = i, i
-		i.route.instances = append(i.route.instances, i)
-		d.c.log.Info("met a handler", "handler", h.ID, "service", h.Service, "window", h.Window, "release", h.Release)
-	}
-	if h.Session != i.session {
-		i.session = h.Session
-		d.redispatch(func(p *Pending) bool { return p.instance == i }, "handler_reconnected")
-	}
-	i.seen, i.state, i.share, i.number = true, h.State, h.Share(), h.Number
-	if i.route.affinity != h.Affinity {
-		i.route.affinity = h.Affinity
-		i.route.requeueAll()
-	}
-}
-
-// lose takes an instance out and gives what it owes to others.
-func (d *dispatcher) lose(i *instance, why string) {
-	d.views++
-	delete(d.instances, i.id)
-	delete(d.bySubject, i.subject)
-	i.route.instances = slices.DeleteFunc(i.route.instances, func(o *instance) bool { return o == i })
-	d.c.cfg.Metrics.lost.WithLabelValues(i.route.service, why).Inc()
-	d.c.log.Info("lost a handler", "handler", i.id, "service", i.route.service, "reason", why, "owed", i.outstanding+i.parked)
-	d.redispatch(func(p *Pending) bool { return p.instance == i }, why)
-}
-
-// learnVersions keeps the table of what each service answers: what all its live
-// instances answer, or what was known before where none is live.
-func (d *dispatcher) learnVersions(handlers []Handler) {
-	live := map[string]protocol.Ranges{}
-	for _, h := range handlers {
-		if h.State != StateReady {
-			continue
-		}
-		if r, more := live[h.Service]; more {
-			live[h.Service] = r.Intersect(h.APIs)
-		} else {
-			live[h.Service] = h.APIs
-		}
-	}
-	changed := false
-	for service, r := range live {
-		if maps.Equal(d.known[service], r) {
-			continue
-		}
-		d.known[service], changed = r, true
-		if d.c.cfg.OnVersions != nil {
-			go d.c.cfg.OnVersions(service, r)
-		}
-	}
-	if changed {
-		d.c.table.Store(newTable(d.routes, d.known))
-	}
-}
-
-// processDeaf handles NATS' word that nobody listens on a subject: the instance
-// was killed, or cut off, and what it owes goes to others.
-func (d *dispatcher) processDeaf() {
-	for _, subject := range d.in.deaf {
-		if i := d.bySubject[subject]; i != nil {
-			d.c.view.Ban(i.id, i.number)
-			d.lose(i, "no_subscriber")
-		}
-	}
 }
 
 // processSubmitted takes in what processors submitted.

@@ -1,7 +1,6 @@
 package requestchannel
 
 import (
-	"hash/fnv"
 	"log/slog"
 	"maps"
 	"slices"
@@ -165,53 +164,6 @@ func (v *View) changed() {
 	}
 }
 
-// expire forgets who has not announced itself for AnnouncementTimeout.
-func (v *View) expire() {
-	defer close(v.done)
-	tick := time.NewTicker(AnnouncementTimeout / 8)
-	defer tick.Stop()
-	for {
-		select {
-		case <-v.stop:
-			return
-		case now := <-tick.C:
-			if !v.nc.IsConnected() {
-				v.extend(now)
-			} else if v.forget(now.Add(-AnnouncementTimeout)) {
-				v.changed()
-			}
-		}
-	}
-}
-
-func (v *View) forget(before time.Time) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	n := len(v.handlers) + len(v.frontEnds)
-	maps.DeleteFunc(v.handlers, func(id string, h *liveHandler) bool {
-		if h.heard.Before(before) {
-			v.log.Warn("lost a handler: no announcement", "handler", id, "service", h.Service, "timeout", AnnouncementTimeout)
-			return true
-		}
-		return false
-	})
-	maps.DeleteFunc(v.frontEnds, func(_ string, f *liveFrontEnd) bool { return f.heard.Before(before) })
-	return n != len(v.handlers)+len(v.frontEnds)
-}
-
-// extend keeps everybody alive while NATS is away: nobody is forgotten for
-// announcements that cannot arrive.
-func (v *View) extend(now time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, h := range v.handlers {
-		h.heard = now
-	}
-	for _, f := range v.frontEnds {
-		f.heard = now
-	}
-}
-
 // Ban takes a handler out until it announces itself with a number above number.
 func (v *View) Ban(id string, number uint64) {
 	v.mu.Lock()
@@ -262,45 +214,4 @@ func (v *View) FrontEnds() []FrontEnd {
 	}
 	slices.SortFunc(out, func(a, b FrontEnd) int { return compareStrings(a.ID, b.ID) })
 	return out
-}
-
-// Holder is the instance of a service that holds a broker: the ready one with
-// the highest rendezvous weight, so that everyone with the same view agrees
-// and an instance that leaves moves only what it held.
-func (v *View) Holder(service string, broker int32) (instance string, ok bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var best uint64
-	for id, h := range v.handlers {
-		if h.Service != service || !h.ready() {
-			continue
-		}
-		if w := Weight(id, broker); !ok || w > best || w == best && id > instance {
-			instance, best, ok = id, w, true
-		}
-	}
-	return instance, ok
-}
-
-// Weight is the rendezvous weight of a candidate for a broker.
-func Weight(candidate string, broker int32) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(candidate)) // a hash never fails
-	_, _ = h.Write([]byte{0, byte(broker >> 24), byte(broker >> 16), byte(broker >> 8), byte(broker)})
-	// FNV alone spreads short, similar inputs badly in its upper bits.
-	x := h.Sum64()
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	return x
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

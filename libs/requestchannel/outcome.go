@@ -1,0 +1,83 @@
+package requestchannel
+
+import "slices"
+
+// release takes p away from the instance that has it.
+func (d *dispatcher) release(p *Pending) {
+	switch p.state {
+	case outstanding:
+		p.instance.outstanding--
+	case parked:
+		p.instance.parked--
+		d.parked -= int64(p.size)
+		d.c.held.Add(int64(p.size))
+		d.c.cfg.Metrics.parked.Dec()
+	}
+	p.instance = nil
+}
+
+// again queues p before the others. Where its frame was let go its connection
+// closes.
+func (d *dispatcher) again(p *Pending) {
+	if p.state == queued {
+		return
+	}
+	if p.state == parked {
+		p.deadline = d.now + int64(d.c.cfg.RequestTimeout)
+		d.wheel.remove(p)
+		d.wheel.add(p)
+	}
+	if p.message == nil {
+		d.outcome(p, Outcome{Kind: CloseConnection, Reason: ClosedFrameLetGo})
+		return
+	}
+	d.release(p)
+	if p.target != "" && !d.takesRedirects(p.target) {
+		p.target = ""
+	}
+	p.route.queued.Add(1)
+	p.route.enqueue(p, true)
+}
+
+// redispatch queues again what an instance had, marked as redelivered: it may
+// have been executed.
+func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
+	var some []*Pending
+	for _, p := range d.pendings {
+		if (p.state == outstanding || p.state == parked) && which(p) {
+			some = append(some, p)
+		}
+	}
+	// Newest first, because each goes before the others.
+	slices.SortFunc(some, func(a, b *Pending) int { return int(b.received - a.received) })
+	for _, p := range some {
+		p.Redelivered, p.assembly = true, nil
+		d.c.cfg.Metrics.redispatched.WithLabelValues(why).Inc()
+		d.again(p)
+	}
+}
+
+// outcome ends p and keeps what its processor has to do for deliver.
+func (d *dispatcher) outcome(p *Pending, o Outcome) {
+	processor := int(p.Processor)
+	o.Token, o.Pending = p.Token, d.finish(p)
+	d.out[processor] = append(d.out[processor], o)
+}
+
+// finish takes p out of everything: it has its outcome.
+func (d *dispatcher) finish(p *Pending) *Pending {
+	if p.state == queued && p.queue != nil {
+		p.route.leave(p)
+		p.route.queued.Add(-1)
+	}
+	d.release(p)
+	d.c.held.Add(-int64(p.size))
+	d.c.inside.Add(-1)
+	d.wheel.remove(p)
+	delete(d.pendings, p.ID)
+	if d.byConn[p.conn()] == p {
+		delete(d.byConn, p.conn())
+	}
+	p.state = answered
+	return p
+}

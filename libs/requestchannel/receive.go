@@ -1,0 +1,45 @@
+package requestchannel
+
+import (
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+)
+
+func (c *Channel) subscribe() (subs []*nats.Subscription, err error) {
+	subscribe := func(nc *nats.Conn, subject string) {
+		var sub *nats.Subscription
+		if err != nil {
+			return
+		}
+		if sub, err = nc.Subscribe(subject, c.receive); err != nil {
+			err = fmt.Errorf("subscribe to responses: %w", err)
+			return
+		}
+		subs = append(subs, sub)
+		// Grants bound what can be pending; the client library's own limits
+		// would drop silently.
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	for i := range c.cfg.Processors {
+		subscribe(c.nc, c.cfg.Response(c.cfg.FrontEnd, i))
+	}
+	subscribe(c.large, c.cfg.LargeResponse(c.cfg.FrontEnd))
+	return subs, err
+}
+
+// receive takes one message of a response subject, on its subscription's goroutine.
+func (c *Channel) receive(m *nats.Msg) {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		subject := m.Header.Get("Nats-Subject")
+		c.inbox.put(func(in *inbox) { in.deaf = append(in.deaf, subject) })
+		return
+	}
+	a := arrival{at: c.cfg.Now()}
+	if err := ParseResponse(m.Data, &a.Response); err != nil {
+		c.cfg.Metrics.invalid.Inc()
+		c.log.Warn("ignored an invalid response", "subject", m.Subject, "err", err)
+		return
+	}
+	c.inbox.put(func(in *inbox) { in.arrived = append(in.arrived, a) })
+}
