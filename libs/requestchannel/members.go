@@ -33,6 +33,9 @@ func (d *dispatcher) processViewChange() {
 // meet takes in the announcement of an instance.
 func (d *dispatcher) meet(h *Handler) {
 	i := d.instances[h.ID]
+	if i == nil && h.State != StateReady {
+		return // nothing will be sent there, and nothing is owed
+	}
 	if i == nil {
 		i = &instance{id: h.ID, subject: d.c.cfg.Request(h.ID), route: d.routes.get(h.Service), session: h.Session, heard: d.now}
 		d.instances[h.ID], d.bySubject[i.subject] = i, i
