@@ -74,7 +74,7 @@ type Group struct {
 	initial      bool
 	newMember    bool // somebody joined during the initial delay
 
-	// of CompletingRebalance
+	// of CompletingRebalance, and of Stable as long as not all have asked
 	syncDeadline time.Time
 	mustSync     map[string]bool
 

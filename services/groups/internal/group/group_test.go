@@ -396,6 +396,45 @@ func TestSyncTimeoutDropsWhoNeverAsks(t *testing.T) {
 	s.wantJoin(s.join("m2"), nil, 3)
 }
 
+func TestSyncTimeoutHoldsInAStableGroupToo(t *testing.T) {
+	s := begin(t, Settings{})
+	s.join("", session(10*time.Minute))
+	two := s.join("", session(10*time.Minute), static("two"))
+	s.join("m1", session(10*time.Minute))
+	s.wantJoin(two, nil, 2)
+	s.sync("m1", 2, "m1", "A", "m2", "B")
+	s.wantState(Stable, 2, 2) // m2 has not asked for its part
+	s.wantJoin(s.join("", static("two"), session(10*time.Minute)), nil, 2)
+	s.pass(61 * time.Second)
+	s.wantState(PreparingRebalance, 2, 1)
+}
+
+func TestWaitingMembersNeedNoHeartbeats(t *testing.T) {
+	s := pair(t)
+	one := s.join("m1", protocols("range", "x"))
+	for range 6 {
+		s.pass(5 * time.Second)
+		_ = s.heartbeat("m2", 2)
+	}
+	s.wantParked(one)
+	s.wantJoin(s.join("m2"), nil, 3)
+	s.wantJoin(one, nil, 3)
+}
+
+func TestNewMembersDoNotStayForEver(t *testing.T) {
+	s := begin(t, Settings{NewMemberTimeout: 20 * time.Second})
+	long := func(j *Join) { j.Rebalance = 10 * time.Minute }
+	s.join("", long)
+	s.sync("m1", 1, "m1", "A")
+	left := s.join("") // its client went away, which nobody noticed
+	for range 5 {
+		s.pass(5 * time.Second)
+		_ = s.heartbeat("m1", 1)
+	}
+	s.wantJoin(left, kerr.UnknownMemberID, -1)
+	s.wantState(PreparingRebalance, 1, 1)
+}
+
 func TestProtocols(t *testing.T) {
 	s := begin(t, Settings{})
 	s.join("", protocols("a", "b", "c"))

@@ -14,6 +14,7 @@ func (g *Group) prepareRebalance(now time.Time) {
 	if g.state == CompletingRebalance {
 		g.dropAssignment(kerr.RebalanceInProgress)
 	}
+	clear(g.mustSync)
 	g.initial, g.newMember = g.state == Empty, false
 	g.joinDeadline = now.Add(g.rebalanceTimeout())
 	if g.initial {
@@ -33,7 +34,6 @@ func (g *Group) dropAssignment(e *kerr.Error) {
 			m.sync = 0
 		}
 	}
-	clear(g.mustSync)
 }
 
 // tryComplete ends the preparation as soon as everybody has joined. The first

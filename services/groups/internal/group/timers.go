@@ -21,6 +21,10 @@ func (g *Group) Next() (next time.Time) {
 		earliest(g.joinDeadline)
 	case CompletingRebalance:
 		earliest(g.syncDeadline)
+	case Stable:
+		if len(g.mustSync) > 0 {
+			earliest(g.syncDeadline)
+		}
 	}
 	return next
 }
@@ -33,7 +37,7 @@ func (g *Group) Tick(now time.Time) Output {
 	switch {
 	case g.state == PreparingRebalance && !now.Before(g.joinDeadline):
 		g.joinTimeout(now)
-	case g.state == CompletingRebalance && !now.Before(g.syncDeadline):
+	case (g.state == CompletingRebalance || g.state == Stable && len(g.mustSync) > 0) && !now.Before(g.syncDeadline):
 		g.syncTimeout(now)
 	}
 	return g.take()
