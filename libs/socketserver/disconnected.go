@@ -20,9 +20,9 @@ func (p *Processor) processDisconnected() {
 }
 
 func (p *Processor) disconnected(closed *network.Closed) {
+	p.logClose(closed)
 	p.counts.connections.Dec()
 	p.counts.closed[closed.Reason].Inc()
-	p.logClose(closed)
 	p.rc.Disconnected(p.id, closed.Channel.Token(), false)
 	outcome := ConnectionLost
 	if closed.Reason == network.ReasonShutdown {

@@ -82,6 +82,7 @@ func (p *Processor) run() {
 
 // openDoors takes what other goroutines have put down; false ends the loop.
 func (p *Processor) openDoors() bool {
+	p.sel.ClearWake() // first: what is put down from here on wakes again
 	draining := p.orders.drain
 	p.responses, p.orders = p.doors.take(p.responses)
 	if p.orders.drain && !draining {

@@ -352,6 +352,46 @@ func TestDrainHasALimit(t *testing.T) {
 	}
 }
 
+// A server that has nothing to do does nothing, whatever has happened before: no fixed steps (weakness 6), no wake-up or
+// readiness that is seen for ever, neither of muted, half-closed, parked nor throttled channels.
+func TestIdleLoopSleeps(t *testing.T) {
+	f := start(t)
+	answered, muted, half, throttled, parked := f.dial(t), f.dial(t), f.dial(t), f.dial(t), f.dial(t)
+	answered.send(request(1))
+	f.answer(f.next(t))
+	answered.wantAnswer(1)
+	throttled.send(requests(1, 3))
+	f.respond(f.next(t), socketserver.Response{Throttle: time.Hour, Frame: answerFrame(1, nil)})
+	throttled.wantAnswer(1)
+	muted.send(requests(1, 3))
+	f.next(t)
+	half.send(request(1))
+	f.next(t)
+	half.CloseWrite()
+	f.disconnected(t)
+	f.setRoom(0)
+	parked.send(requests(1, 3))
+	f.wantParked(t, 1)
+	for range 3 {
+		f.server.Processors()[0].Resume()
+	}
+	time.Sleep(quiet)
+	before := processorTime(t)
+	time.Sleep(10 * quiet)
+	if used := processorTime(t) - before; used > quiet {
+		t.Errorf("%v of processor time in %v of idleness", used, 10*quiet)
+	}
+}
+
+// processorTime is what the process has used.
+func processorTime(t *testing.T) time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // Row B11 (KAFKA-9796): stopping is not held up by an acceptor that waits for room. The loop is kept busy by a request
 // channel that blocks, which it must not in real life.
 func TestStopWhileTheAcceptorWaits(t *testing.T) {
