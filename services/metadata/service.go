@@ -71,7 +71,7 @@ func New(cfg Config, deps service.Deps) (_ *Service, err error) {
 // serve puts the apis behind the request channel.
 func (s *Service) serve(deps service.Deps, cfg Config) (err error) {
 	mux := handler.NewMux()
-	brokers := api.NewBrokers()
+	brokers := cluster.NewBrokers()
 	api.New(api.Settings{
 		AutoCreateTopics: cfg.AutoCreateTopics, NumPartitions: cfg.NumPartitions,
 		DefaultReplicationFactor: cfg.DefaultReplicationFactor,

@@ -274,8 +274,8 @@ func (g *Group) choose() string {
 	return best
 }
 
-// rebalanceTimeout is the longest of all members'.
-func (g *Group) rebalanceTimeout() (longest time.Duration) {
+// RebalanceTimeout is the longest of all members'.
+func (g *Group) RebalanceTimeout() (longest time.Duration) {
 	for _, m := range g.members {
 		longest = max(longest, m.rebalance)
 	}

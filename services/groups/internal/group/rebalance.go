@@ -16,10 +16,10 @@ func (g *Group) prepareRebalance(now time.Time) {
 	}
 	clear(g.mustSync)
 	g.initial, g.newMember = g.state == Empty, false
-	g.joinDeadline = now.Add(g.rebalanceTimeout())
+	g.joinDeadline = now.Add(g.RebalanceTimeout())
 	if g.initial {
 		g.joinDeadline = now.Add(g.settings.InitialDelay)
-		g.initialLeft = max(g.rebalanceTimeout()-g.settings.InitialDelay, 0)
+		g.initialLeft = max(g.RebalanceTimeout()-g.settings.InitialDelay, 0)
 	}
 	g.state = PreparingRebalance
 }
@@ -73,7 +73,7 @@ func (g *Group) completeJoin(now time.Time) {
 	}
 	if len(g.members) > 0 && !g.electLeader() {
 		g.initial = false
-		g.joinDeadline = now.Add(g.rebalanceTimeout()) // wait on for the static ones
+		g.joinDeadline = now.Add(g.RebalanceTimeout()) // wait on for the static ones
 		return
 	}
 	g.generation++
@@ -84,7 +84,7 @@ func (g *Group) completeJoin(now time.Time) {
 	}
 	g.protocol = g.choose()
 	g.state = CompletingRebalance
-	g.syncDeadline = now.Add(g.rebalanceTimeout())
+	g.syncDeadline = now.Add(g.RebalanceTimeout())
 	for _, m := range g.inOrder() {
 		g.mustSync[m.id] = true
 		m.assignment = nil

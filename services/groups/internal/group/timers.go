@@ -81,7 +81,7 @@ func (g *Group) syncTimeout(now time.Time) {
 		}
 	}
 	if len(missing) == 0 { // all wait for what is being stored
-		g.syncDeadline = now.Add(g.rebalanceTimeout())
+		g.syncDeadline = now.Add(g.RebalanceTimeout())
 		return
 	}
 	for _, m := range missing {

@@ -27,11 +27,11 @@ type API struct {
 	settings Settings
 	reg      *cluster.Registry
 	admin    *topics.Admin
-	brokers  *Brokers
+	brokers  *cluster.Brokers
 }
 
 // New makes an API.
-func New(settings Settings, reg *cluster.Registry, admin *topics.Admin, brokers *Brokers) *API {
+func New(settings Settings, reg *cluster.Registry, admin *topics.Admin, brokers *cluster.Brokers) *API {
 	return &API{settings: settings, reg: reg, admin: admin, brokers: brokers}
 }
 

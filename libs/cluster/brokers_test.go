@@ -1,9 +1,8 @@
-package api
+package cluster
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,19 +90,4 @@ func TestListWaitsForTheFirstFrontEnd(t *testing.T) {
 			t.Errorf("found %v", got)
 		}
 	})
-}
-
-func TestReplicas(t *testing.T) {
-	for _, c := range []struct {
-		leader  int32
-		factor  int16
-		brokers int32
-		want    []int32
-	}{
-		{1, 1, 1, []int32{1}}, {2, 3, 3, []int32{2, 3, 1}}, {3, 2, 3, []int32{3, 1}}, {2, 5, 3, []int32{2, 3, 1}},
-	} {
-		if got := replicas(c.leader, c.factor, c.brokers); !slices.Equal(got, c.want) {
-			t.Errorf("leader %d, factor %d, %d brokers: %v, want %v", c.leader, c.factor, c.brokers, got, c.want)
-		}
-	}
 }

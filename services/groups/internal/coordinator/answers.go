@@ -1,0 +1,177 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"kanal/libs/log"
+	"kanal/services/groups/internal/group"
+)
+
+// waiter is a request whose answer the group gives later. Exactly one of join
+// and sync is set.
+type waiter struct {
+	groupID    string
+	join       *group.Join
+	sync       *group.Sync
+	answerJoin func(group.JoinAnswer)
+	answerSync func(group.SyncAnswer)
+	parked     func(time.Duration)
+	isParked   bool
+	gone       bool // nobody waits any more
+}
+
+// take does what a step of a group asked for.
+func (c *Coordinator) take(e *entry, out group.Output) {
+	if out.Store != nil {
+		c.store(e, out.Store)
+	}
+	for i := range out.Joins {
+		c.joined(&out.Joins[i])
+	}
+	for i := range out.Syncs {
+		c.synced(&out.Syncs[i])
+	}
+	if c.groups[e.ID()] == e {
+		c.setAlarm(e)
+	}
+}
+
+func (c *Coordinator) joined(a *group.JoinAnswer) {
+	w := c.waiters[a.Ticket]
+	if w == nil {
+		return // the client is gone
+	}
+	delete(c.waiters, a.Ticket)
+	c.settle(a.Err, func(e *kerr.Error) {
+		if e != a.Err {
+			*a = group.JoinAnswer{Err: e, MemberID: a.MemberID, Generation: -1}
+		}
+		w.answerJoin(*a)
+	}, func() { c.doJoin(w) })
+}
+
+func (c *Coordinator) synced(a *group.SyncAnswer) {
+	w := c.waiters[a.Ticket]
+	if w == nil {
+		return
+	}
+	delete(c.waiters, a.Ticket)
+	c.settle(a.Err, func(e *kerr.Error) {
+		if e != a.Err {
+			*a = group.SyncAnswer{Err: e}
+		}
+		w.answerSync(*a)
+	}, func() { c.doSync(w) })
+}
+
+// rests tells whether an error may be told only when the tail of the log is
+// confirmed: another holder could know better. What asks the client to come
+// again, or is wrong whatever the group's state, needs no proof.
+func rests(e *kerr.Error) bool {
+	switch e {
+	case kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.InconsistentGroupProtocol,
+		kerr.GroupIDNotFound, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic:
+		return true
+	}
+	return false
+}
+
+// settle gives an answer, a refusal only after the tail of the log has been
+// confirmed. If another writer came first, again decides anew.
+func (c *Coordinator) settle(e *kerr.Error, answer func(*kerr.Error), again func()) {
+	if !rests(e) {
+		answer(e)
+		return
+	}
+	c.confirm(func(failed *kerr.Error) {
+		if failed != nil {
+			answer(failed)
+			return
+		}
+		answer(e)
+	}, again)
+}
+
+// confirm has the tail of the log confirmed, then calls then; with an error if
+// that is not possible now. If another writer came first, it calls again.
+func (c *Coordinator) confirm(then func(*kerr.Error), again func()) {
+	c.submit(nil, func(err error) {
+		switch {
+		case err == nil:
+			then(nil)
+		case errors.Is(err, log.ErrConflict):
+			again()
+		default:
+			then(kerr.NotCoordinator)
+		}
+	})
+}
+
+// submit hands changes to the log; done runs on the owner's goroutine, or never
+// when the coordinator has ended: who waits learns that by itself.
+func (c *Coordinator) submit(changes []log.Change, done func(error)) {
+	c.table.Submit(changes, func(err error) { c.inbox.post(func() { done(err) }) })
+}
+
+// store commits a group's snapshot.
+func (c *Coordinator) store(e *entry, s *group.Store) {
+	value, err := s.Snapshot.Encode()
+	if err != nil {
+		c.cfg.Log.Error("group could not be stored", "group", e.ID(), "err", err)
+		c.restore(e.ID(), kerr.UnknownServerError)
+		return
+	}
+	c.storeValue(e, s.Number, value)
+}
+
+func (c *Coordinator) storeValue(e *entry, number uint64, value []byte) {
+	changes := []log.Change{{Key: groupKey(e.ID()), Value: value}}
+	c.submit(changes, func(err error) {
+		if c.groups[e.ID()] != e {
+			return // loaded again meanwhile; who waited has been told
+		}
+		switch {
+		case err == nil:
+			e.raw = value
+			c.cfg.Metrics.stored()
+			c.take(e, e.Stored(c.cfg.Now(), number))
+		case errors.Is(err, log.ErrConflict):
+			c.storeValue(e, number, value) // the foreign change was not about this group
+		case errors.Is(err, log.ErrTooLarge):
+			c.cfg.Log.Error("group is too large to be stored: raise max_payload of the NATS servers", "group", e.ID(), "bytes", len(value))
+			c.restore(e.ID(), kerr.UnknownServerError)
+		default:
+			c.restore(e.ID(), kerr.NotCoordinator)
+		}
+	})
+}
+
+// ask runs f on the owner's goroutine and waits for its answer. ended is the
+// answer when the coordinator has ended or the caller's context has.
+func ask[T any](ctx context.Context, c *Coordinator, ended T, f func(answer func(T))) T {
+	answers := make(chan T, 1)
+	if !c.inbox.post(func() { f(func(t T) { answers <- t }) }) {
+		return ended
+	}
+	return await(ctx, c, ended, answers)
+}
+
+func await[T any](ctx context.Context, c *Coordinator, ended T, answers <-chan T) T {
+	select {
+	case t := <-answers:
+		return t
+	case <-ctx.Done():
+		return ended
+	case <-c.ended:
+		select { // end answers those who were parked
+		case t := <-answers:
+			return t
+		default:
+			return ended
+		}
+	}
+}

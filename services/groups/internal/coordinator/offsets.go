@@ -1,0 +1,167 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"kanal/libs/log"
+	"kanal/services/groups/internal/group"
+)
+
+// Commit is what a member, or somebody without membership, commits.
+type Commit struct {
+	MemberID, InstanceID string
+	Generation           int32
+	Offsets              map[Partition]Offset
+}
+
+// Commit stores offsets; the error is of all of them.
+func (c *Coordinator) Commit(ctx context.Context, groupID string, q *Commit) *kerr.Error {
+	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) { c.commit(groupID, q, answer) })
+}
+
+func (c *Coordinator) commit(groupID string, q *Commit, answer func(*kerr.Error)) {
+	again := func() { c.commit(groupID, q, answer) }
+	if e := c.checkCommit(groupID, q); e != nil || len(q.Offsets) == 0 {
+		c.settle(e, answer, again)
+		return
+	}
+	c.submit(offsetChanges(groupID, q.Offsets), func(err error) {
+		switch {
+		case err == nil:
+			c.committed(groupID, q.Offsets)
+			answer(nil)
+		case errors.Is(err, log.ErrConflict):
+			again()
+		case errors.Is(err, log.ErrTooLarge):
+			answer(kerr.InvalidCommitOffsetSize)
+		default:
+			answer(kerr.NotCoordinator)
+		}
+	})
+}
+
+func (c *Coordinator) checkCommit(groupID string, q *Commit) *kerr.Error {
+	e := c.groups[groupID]
+	switch {
+	case e != nil:
+		return e.CheckCommit(c.cfg.Now(), q.MemberID, q.InstanceID, q.Generation)
+	case q.Generation >= 0:
+		return kerr.IllegalGeneration
+	}
+	return nil // a group that only keeps offsets begins here
+}
+
+func offsetChanges(groupID string, offsets map[Partition]Offset) []log.Change {
+	changes := make([]log.Change, 0, len(offsets))
+	for p, o := range offsets {
+		changes = append(changes, log.Change{Key: offsetKey(groupID, p), Value: o.encode()})
+	}
+	return changes
+}
+
+// committed shows what is in the log.
+func (c *Coordinator) committed(groupID string, offsets map[Partition]Offset) {
+	if c.groups[groupID] == nil {
+		c.cfg.Metrics.hold(1)
+	}
+	e := c.ensure(groupID)
+	for p, o := range offsets {
+		e.offsets[p] = o
+	}
+	c.cfg.Metrics.committed(len(offsets))
+}
+
+// Offsets gives a copy of all committed offsets of a group, of topics that
+// live; none for a group that does not exist. It rests on a confirmed tail of
+// the log: an older offset would have a consumer read records again.
+func (c *Coordinator) Offsets(ctx context.Context, groupID string) (map[Partition]Offset, *kerr.Error) {
+	type answered struct {
+		offsets map[Partition]Offset
+		e       *kerr.Error
+	}
+	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
+		var try func()
+		try = func() {
+			c.confirm(func(failed *kerr.Error) { answer(answered{c.liveOffsets(groupID), failed}) }, try)
+		}
+		try()
+	})
+	return a.offsets, a.e
+}
+
+func (c *Coordinator) liveOffsets(groupID string) map[Partition]Offset {
+	e := c.groups[groupID]
+	if e == nil {
+		return nil
+	}
+	out := make(map[Partition]Offset, len(e.offsets))
+	for p, o := range e.offsets {
+		if c.cfg.TopicLives(p.Topic, o.TopicID) {
+			out[p] = o
+		}
+	}
+	return out
+}
+
+// maxDeletions bounds the keys that one submission deletes.
+const maxDeletions = 4000
+
+// remove deletes keys, a bounded number with each commit, and calls done when
+// all are gone or at the first error.
+func (c *Coordinator) remove(keys []string, done func(error)) {
+	n := min(len(keys), maxDeletions)
+	changes := make([]log.Change, n)
+	for i, key := range keys[:n] {
+		changes[i].Key = key
+	}
+	c.submit(changes, func(err error) {
+		if err != nil || n == len(keys) {
+			done(err)
+			return
+		}
+		c.remove(keys[n:], done)
+	})
+}
+
+// topicAge is how old a commit must be before its topic's absence is believed:
+// this instance may not have heard of a new topic yet.
+const topicAge = 10 * time.Minute
+
+// clean removes what nobody needs: offsets of topics that are gone, and empty
+// groups without offsets, as Kafka does.
+func (c *Coordinator) clean(now time.Time) {
+	for id, e := range c.groups {
+		var dead []Partition
+		for p, o := range e.offsets {
+			if !c.cfg.TopicLives(p.Topic, o.TopicID) && now.Sub(o.Committed) > topicAge {
+				dead = append(dead, p)
+			}
+		}
+		switch {
+		case len(dead) > 0:
+			c.forgetOffsets(e, dead, func(error) {}) // what fails is tried again next time
+		case e.State() == group.Empty && e.Idle() && len(e.offsets) == 0:
+			c.deleteGroup(e, id, func(*kerr.Error) {}, func() {})
+		}
+	}
+}
+
+// forgetOffsets deletes offsets of a group.
+func (c *Coordinator) forgetOffsets(e *entry, partitions []Partition, done func(error)) {
+	keys := make([]string, len(partitions))
+	for i, p := range partitions {
+		keys[i] = offsetKey(e.ID(), p)
+	}
+	c.remove(keys, func(err error) {
+		if err == nil && c.groups[e.ID()] == e {
+			for _, p := range partitions {
+				delete(e.offsets, p)
+			}
+		}
+		done(err)
+	})
+}
