@@ -97,7 +97,7 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 	if d.parked > d.c.cfg.ParkedMaxBytes {
 		p.message = nil
 	}
-	if p.half {
+	if p.half || d.endPolls {
 		d.cancel(p, true)
 	}
 }

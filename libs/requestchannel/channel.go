@@ -195,6 +195,10 @@ func (c *Channel) SetAddresses(addresses map[string]Address) {
 	c.inbox.put(func(in *inbox) { in.addresses = addresses })
 }
 
+// EndLongPolls has every long poll, those to come included, answered at once
+// with what there is: a front end that drains does not wait for them.
+func (c *Channel) EndLongPolls() { c.inbox.put(func(in *inbox) { in.endPolls = true }) }
+
 // InFlight is how many requests have no outcome yet.
 func (c *Channel) InFlight() int { return int(c.inside.Load()) }
 

@@ -31,6 +31,7 @@ type dispatcher struct {
 	parked    int64 // bytes of parked frames
 	ticked    int64
 	heard     uint64 // announcements whose numbers are known
+	endPolls  bool   // long polls are answered at once
 	views     uint64 // counts changes of the view
 }
 
@@ -68,6 +69,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		d.processDeaf()
 		d.processSubmitted()
 		d.processDisconnected()
+		d.processEndPolls()
 		d.processTimers()
 		d.dispatch()
 		d.deliver()
@@ -143,6 +145,19 @@ func (d *dispatcher) processDisconnected() {
 		}
 		if !gone.half {
 			delete(d.redirects, gone.connKey)
+		}
+	}
+}
+
+// processEndPolls tells the handlers to answer their long polls.
+func (d *dispatcher) processEndPolls() {
+	if !d.in.endPolls {
+		return
+	}
+	d.endPolls = true
+	for _, p := range d.pendings {
+		if p.state == parked {
+			d.cancel(p, true)
 		}
 	}
 }

@@ -29,6 +29,9 @@ func (v *View) forget(before time.Time) bool {
 	defer v.mu.Unlock()
 	n := len(v.handlers) + len(v.frontEnds)
 	maps.DeleteFunc(v.handlers, func(id string, h *liveHandler) bool {
+		if h.heard.Before(before) && h.State == StateGone {
+			return true
+		}
 		if h.heard.Before(before) {
 			v.log.Warn("lost a handler: no announcement", "handler", id, "service", h.Service, "timeout", AnnouncementTimeout)
 			return true

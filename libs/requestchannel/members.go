@@ -46,7 +46,10 @@ func (d *dispatcher) meet(h *Handler) {
 		i.session = h.Session
 		d.redispatch(func(p *Pending) bool { return p.instance == i }, "handler_reconnected")
 	}
-	i.seen, i.state, i.share, i.number = true, h.State, h.Share(), h.Number
+	i.state, i.share, i.number = h.State, h.Share(), h.Number
+	// One that is gone and still owes has its answers under way; if not, the
+	// probe finds nobody there.
+	i.seen = h.State != StateGone || i.owes()
 	if i.route.affinity != h.Affinity {
 		i.route.affinity = h.Affinity
 		i.route.requeueAll()

@@ -112,15 +112,12 @@ func (v *View) heardHandler(m *nats.Msg) {
 
 // putHandler takes an announcement in and tells whether anything but its
 // number changed. One that is older than what is known arrives after a
-// reconnect and is dropped.
+// reconnect and is dropped. One that is gone stays until it would be forgotten:
+// its last answers may arrive after its last announcement.
 func (v *View) putHandler(h *Handler, now time.Time) bool {
 	old := v.handlers[h.ID]
 	if old != nil && h.Number <= old.Number {
 		return false
-	}
-	if h.State == StateGone {
-		delete(v.handlers, h.ID)
-		return old != nil
 	}
 	l := &liveHandler{Handler: *h, heard: now}
 	if old != nil {
@@ -178,15 +175,16 @@ func (v *View) Ban(id string, number uint64) {
 	}
 }
 
-// Handlers lists the live handler instances by id. One that is banned shows as
-// draining: it takes nothing, and may still finish what it has.
+// Handlers lists the handler instances by id, those included that have just
+// gone. One that is banned shows as draining: it takes nothing, and may still
+// finish what it has.
 func (v *View) Handlers() []Handler {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	out := make([]Handler, 0, len(v.handlers))
 	for _, h := range v.handlers {
 		c := h.Handler
-		if !h.ready() {
+		if c.State == StateReady && !h.ready() {
 			c.State = StateDraining
 		}
 		out = append(out, c)

@@ -159,6 +159,7 @@ func (s *Service) serve(ctx context.Context) error {
 	close(s.opened)
 	<-ctx.Done()
 	s.log.Info("draining: ports closed, requests under way are answered", "requests", s.channel.InFlight())
+	s.channel.EndLongPolls()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
 	if err := s.server.Drain(limit); err != nil {
