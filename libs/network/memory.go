@@ -1,6 +1,9 @@
 package network
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync"
+)
 
 const (
 	// readRoom is what one read may bring.
@@ -9,17 +12,20 @@ const (
 	scratchSize = 2 * readRoom
 
 	smallestBuffer = 512
-	largestPooled  = 2 << 20
-	// keptBytes bounds what the free lists of one selector hold on to.
-	keptBytes = 16 << 20
+	largestSmall   = 64 << 10
+	largestPooled  = 16 << 20
+	// keptBytes bounds what the small buffers' free lists of one selector hold on to.
+	keptBytes = 4 << 20
 )
 
 // memory is where one selector's arriving bytes lie: the scratch for what is served in the pass in which it came, and
-// buffers for what stays longer. Free buffers wait in lists by power of two; no lock, since one goroutine uses them.
+// buffers for what stays longer. Free small buffers wait in lists by power of two, without a lock since one goroutine
+// uses them. Large ones are shared by all selectors and left to the garbage collector's cycles: a load of large frames
+// needs many at a time, and nothing once it has gone.
 type memory struct {
 	scratch []byte
 	used    int // of scratch, in this pass
-	free    [13][][]byte
+	free    [8][][]byte
 	kept    int // bytes in free
 	held    int // bytes in buffers that channels hold
 }
@@ -33,38 +39,72 @@ func (m *memory) room() []byte { return m.scratch[m.used:] }
 
 // get gives an empty buffer of at least n bytes.
 func (m *memory) get(n int) []byte {
-	if n > largestPooled {
-		m.held += n
-		return make([]byte, 0, n)
+	var b []byte
+	switch {
+	case n <= largestSmall:
+		b = m.getSmall(n)
+	case n <= largestPooled:
+		b = getLarge(n)
+	default:
+		b = make([]byte, 0, n)
 	}
-	class := class(n)
-	size := smallestBuffer << class
-	m.held += size
-	list := m.free[class]
-	if len(list) == 0 {
-		return make([]byte, 0, size)
-	}
-	b := list[len(list)-1]
-	m.free[class] = list[:len(list)-1]
-	m.kept -= size
+	m.held += cap(b)
 	return b
 }
 
 // put takes a buffer back.
 func (m *memory) put(b []byte) {
 	m.held -= cap(b)
-	if cap(b) > largestPooled || m.kept+cap(b) > keptBytes {
-		return
+	switch {
+	case cap(b) <= largestSmall:
+		m.putSmall(b[:0])
+	case cap(b) <= largestPooled:
+		large[largeClass(cap(b))].Put(&b)
 	}
-	m.kept += cap(b)
-	class := class(cap(b))
-	m.free[class] = append(m.free[class], b[:0])
 }
 
-// class is the list for n bytes: 0 up to smallestBuffer, then one for each doubling.
-func class(n int) int {
+func (m *memory) getSmall(n int) []byte {
+	class := smallClass(n)
+	list := m.free[class]
+	if len(list) == 0 {
+		return make([]byte, 0, smallestBuffer<<class)
+	}
+	b := list[len(list)-1]
+	m.free[class] = list[:len(list)-1]
+	m.kept -= cap(b)
+	return b
+}
+
+func (m *memory) putSmall(b []byte) {
+	if m.kept+cap(b) <= keptBytes {
+		m.kept += cap(b)
+		class := smallClass(cap(b))
+		m.free[class] = append(m.free[class], b)
+	}
+}
+
+// smallClass is the list for n bytes: 0 up to smallestBuffer, then one for each doubling.
+func smallClass(n int) int {
 	if n <= smallestBuffer {
 		return 0
 	}
 	return bits.Len(uint(n-1)) - bits.Len(uint(smallestBuffer-1))
+}
+
+// large has eight pools for each doubling between largestSmall and largestPooled.
+var large [8 * 8]sync.Pool
+
+func getLarge(n int) []byte {
+	step := bits.Len(uint(n-1)) - 4
+	n = (n + 1<<step - 1) >> step << step
+	if b, ok := large[largeClass(n)].Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, n)
+}
+
+// largeClass is the pool of a size that getLarge has rounded.
+func largeClass(n int) int {
+	doubling := bits.Len(uint(n - 1))
+	return (doubling-bits.Len(uint(largestSmall)))*8 + n>>(doubling-4) - 9
 }

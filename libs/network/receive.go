@@ -102,10 +102,15 @@ func (r *receive) fillOwn(t Transport, m *memory, total int) (n int, more bool, 
 	return n, more, err
 }
 
-// own moves the rest into a buffer of the channel's with room for more: twice what is there, but no more than total.
+// own moves the rest into a buffer of the channel's with room for more: a few times what is there, but no more than
+// total. From 64 KiB on it is four times, since growing costs a copy.
 func (r *receive) own(m *memory, total int) {
 	rest := r.data[r.off:]
-	buffer := append(m.get(min(total, max(2*len(rest), joinLimit))), rest...)
+	room := max(2*len(rest), joinLimit)
+	if len(rest) >= readRoom {
+		room *= 2
+	}
+	buffer := append(m.get(min(total, room)), rest...)
 	r.release(m)
 	r.data, r.owned = buffer, true
 }
