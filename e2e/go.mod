@@ -33,4 +33,13 @@ require (
 	kanal/services/standalone v0.0.0
 )
 
+require (
+	github.com/caarlos0/env/v11 v11.4.2 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
+)
+
 replace kanal/services/standalone => ../services/standalone

@@ -1,0 +1,77 @@
+package process
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Binaries are the names of all that is built from services/*/cmd/*.
+var Binaries = []string{"standalone", "frontend", "metadata", "records", "groups", "echo"}
+
+// temporary is the folder that built has made; Main removes it.
+var temporary string
+
+// built builds every binary once per test process.
+var built = sync.OnceValues(func() (folder string, err error) {
+	if folder = os.Getenv("KANAL_TEST_BIN"); folder != "" {
+		return folder, nil
+	}
+	root, err := root()
+	if err != nil {
+		return "", err
+	}
+	if folder, err = os.MkdirTemp("", "kanal-bin-"); err != nil {
+		return "", err
+	}
+	temporary = folder
+	args := []string{"build", "-o", folder}
+	if raceFlag != "" {
+		args = append(args, raceFlag)
+	}
+	for _, name := range Binaries {
+		args = append(args, "./services/"+name+"/cmd/"+name)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stderr, os.Stderr
+	return folder, cmd.Run()
+})
+
+// root is the folder of go.work.
+func root() (string, error) {
+	out, err := exec.Command("go", "env", "GOWORK").Output()
+	return filepath.Dir(strings.TrimSpace(string(out))), err
+}
+
+// Root is the folder of go.work.
+func Root(t testing.TB) string {
+	t.Helper()
+	folder, err := root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// Binary is the path of a binary: of KANAL_TEST_BIN if that is set, else built
+// here, with the race detector if the test has it.
+func Binary(t testing.TB, name string) string {
+	t.Helper()
+	folder, err := built()
+	if err != nil {
+		t.Fatalf("build the binaries: %v", err)
+	}
+	return filepath.Join(folder, name)
+}
+
+// Main runs the tests of a package and removes what Binary built.
+func Main(m *testing.M) int {
+	code := m.Run()
+	if temporary != "" {
+		_ = os.RemoveAll(temporary) // among temporary files anyway
+	}
+	return code
+}

@@ -1,0 +1,87 @@
+package process
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Handlers are the services that a cluster has two instances of.
+var Handlers = []string{"metadata", "records", "groups", "echo"}
+
+// Cluster is every service as a process of its own, three brokers, and NATS.
+type Cluster struct {
+	Bootstrap string // host:port for Kafka clients
+	Frames    string // host:port of a listener whose frames go to echo
+	FrontEnd  *Process
+	Instances map[string][]*Process // by service
+
+	env Env
+}
+
+// Brokers is how many brokers a Cluster has.
+const Brokers = 3
+
+// StartCluster starts NATS in this process and everything else in its own.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	nats := StartNATS(t)
+	port, frames := Ports(t, 1+Brokers), Ports(t, 1)
+	c := &Cluster{
+		Bootstrap: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Frames:    net.JoinHostPort("127.0.0.1", strconv.Itoa(frames)),
+		Instances: map[string][]*Process{},
+		env:       Env{"KANAL_NATS_URL": nats.ClientURL(), "KANAL_BROKERS": strconv.Itoa(Brokers)},
+	}
+	c.FrontEnd = Start(t, "frontend", c.env.With(Env{
+		"KANAL_LISTENERS":               fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,FRAMES://127.0.0.1:%d", port, frames),
+		"KANAL_LISTENER_FRAMES_KIND":    "frames",
+		"KANAL_LISTENER_FRAMES_HANDLER": "echo",
+	}))
+	for _, name := range Handlers {
+		c.Instances[name] = []*Process{Start(t, name, c.env), Start(t, name, c.env)}
+	}
+	for _, name := range Handlers {
+		for _, p := range c.Instances[name] {
+			p.WaitReady(t)
+		}
+	}
+	c.FrontEnd.WaitReady(t)
+	dial(t, c.FrontEnd, c.Bootstrap)
+	dial(t, c.FrontEnd, c.Frames)
+	return c
+}
+
+// Replace starts an instance in place of one that has ended.
+func (c *Cluster) Replace(t testing.TB, service string, i int) {
+	t.Helper()
+	p := Start(t, service, c.env)
+	p.WaitReady(t)
+	c.Instances[service][i] = p
+}
+
+// StartNATS runs a NATS server as Kanal ships it: with JetStream, syncing before
+// it acknowledges.
+func StartNATS(t testing.TB) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: Ports(t, 1), NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 8 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("nats-server was not ready within 30 s")
+	}
+	return s
+}
