@@ -47,6 +47,7 @@ type Service struct {
 func New(cfg Config, deps service.Deps) (_ *Service, err error) {
 	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{})}
 	s.log = deps.Log.With("service", "frontend", "frontend", s.id)
+	deps.Ready.Waiting(ports, "not open yet")
 	defer func() {
 		if err != nil {
 			s.close()
@@ -157,7 +158,9 @@ func (s *Service) serve(ctx context.Context) error {
 	}
 	s.announce()
 	close(s.opened)
+	s.deps.Ready.Done(ports)
 	<-ctx.Done()
+	s.deps.Ready.Waiting(ports, "draining")
 	s.log.Info("draining: ports closed, requests under way are answered", "requests", s.channel.InFlight())
 	s.channel.EndLongPolls()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
@@ -168,6 +171,10 @@ func (s *Service) serve(ctx context.Context) error {
 	return s.server.Close()
 }
 
+// ports is what readiness waits for: from New until they are open, and again
+// once they close.
+const ports = "ports"
+
 // awaitServices waits until the table of api versions is complete; false when
 // ctx ended first.
 func (s *Service) awaitServices(ctx context.Context) bool {
@@ -176,10 +183,9 @@ func (s *Service) awaitServices(ctx context.Context) bool {
 	for begun, warned := time.Now(), false; ; {
 		missing := s.missingServices()
 		if len(missing) == 0 {
-			s.deps.Ready.Done("frontend")
 			return true
 		}
-		s.deps.Ready.Waiting("frontend", "no announcement yet of "+strings.Join(missing, ", "))
+		s.deps.Ready.Waiting(ports, "no announcement yet of "+strings.Join(missing, ", "))
 		if !warned && time.Since(begun) > 3*time.Second {
 			warned = true
 			s.log.Warn("ports stay closed until these services have announced themselves", "missing", missing, "cluster", s.cfg.Cluster)
