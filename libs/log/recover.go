@@ -142,7 +142,7 @@ func (l *Log) checkpointIfDue(ctx context.Context) error {
 	body := l.machine.Checkpoint(appendVoids(nil, l.chain.Voids))
 	l.number++
 	h := Header{Application: l.machine.Application(), ID: ID{l.cfg.Writer, l.number}}
-	first := l.chain.Tail + 1
+	first, before := l.chain.Tail+1, l.checkpoint
 	parts := cut(&l.chain, h, l.checkpoint.last, body)
 	for i, part := range parts {
 		n, err := l.publish(ctx, true, part)
@@ -157,7 +157,7 @@ func (l *Log) checkpointIfDue(ctx context.Context) error {
 		}
 	}
 	l.metrics.checkpointed(len(body))
-	l.purge(ctx)
+	l.purge(ctx, before.first)
 	return nil
 }
 
@@ -176,10 +176,11 @@ func (l *Log) checkpointDue() bool {
 	return l.cfg.Now().Sub(l.checked) >= l.cfg.CheckpointInterval && weight >= l.checkpoint.bytes/8
 }
 
-// purge drops what neither the machine nor the newest checkpoint needs. It runs beside the log, since a large one takes 100 ms;
-// any holder, former ones too, may purge below any complete checkpoint.
-func (l *Log) purge(ctx context.Context) {
-	below := min(l.checkpoint.first, l.machine.Needs())
+// purge drops what neither the machine nor the last two checkpoints need. One more than is needed, so that a writer who was slow still
+// finds out what became of his last message. It runs beside the log, since a large one takes 100 ms; any holder, former ones too, may
+// purge below any complete checkpoint.
+func (l *Log) purge(ctx context.Context, checkpoint uint64) {
+	below := min(checkpoint, l.machine.Needs())
 	if below <= 1 {
 		return
 	}
