@@ -1,5 +1,12 @@
 package network
 
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
 // CloseChannel is the one way out of a selector: it closes the socket and lets go of everything but the sends that are
 // lost, which Disconnected tells (J10). The answers that are complete in the queue get one more try, unless the
 // connection is gone.
@@ -46,4 +53,23 @@ func (s *Selector) lost(c *Channel) []Send {
 func (s *Selector) recycle(n *node) {
 	*n = node{next: s.nodes}
 	s.nodes = n
+}
+
+// failure tells a peer that went away from our own trouble.
+func failure(err error, other CloseReason) CloseReason {
+	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ETIMEDOUT) {
+		return ReasonPeerReset
+	}
+	return other
+}
+
+func socketError(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return os.NewSyscallError("getsockopt", err)
+	}
+	if code == 0 {
+		return nil
+	}
+	return unix.Errno(code)
 }

@@ -384,7 +384,7 @@ func TestIdleLoopSleeps(t *testing.T) {
 }
 
 // processorTime is what the process has used.
-func processorTime(t *testing.T) time.Duration {
+func processorTime(t testing.TB) time.Duration {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,56 @@
+package socketserver
+
+import (
+	"kanal/libs/network"
+	"kanal/libs/protocol"
+)
+
+// processCompletedReceives hands the requests on, those first that wait for it longest (E9).
+func (p *Processor) processCompletedReceives() {
+	p.offerParked()
+	for _, r := range p.sel.Receives() {
+		if !r.Channel.Closed() {
+			p.receive(r.Channel, r.Frame)
+		}
+	}
+	if p.submitted {
+		p.submitted = false
+		p.rc.Flush(p.id)
+	}
+}
+
+func (p *Processor) receive(ch *network.Channel, frame []byte) {
+	if !p.parse(ch, frame, p.now) {
+		return
+	}
+	ch.Mute()
+	if p.isWaiting() || !p.submit(ch) {
+		p.park(ch)
+	}
+}
+
+// parse fills the request; a header that cannot be read costs the connection (L2).
+func (p *Processor) parse(ch *network.Channel, frame []byte, received int64) bool {
+	q := &p.request
+	q.Conn, q.Frame, q.Received = &ch.Attachment.(*connection).Connection, frame, received
+	if p.listener.Kind == KindKafka {
+		if err := protocol.ParseHeader(frame, &q.Header); err != nil {
+			p.close(ch, network.ReasonInvalidRequest, err)
+			return false
+		}
+	}
+	return true
+}
+
+// submit offers the request to the request channel; false when that is full. The channel is muted before, and what the
+// handlers do meanwhile is no matter: only this loop takes up the answer (E10).
+func (p *Processor) submit(ch *network.Channel) bool {
+	ok, reason := p.rc.Submit(&p.request)
+	if ok {
+		p.submitted = true
+		p.handle(ch, network.RequestReceived)
+	} else if reason != network.ReasonNone {
+		p.close(ch, reason, nil)
+	}
+	return ok || reason != network.ReasonNone
+}

@@ -1,0 +1,143 @@
+package socketserver
+
+import (
+	"time"
+
+	"kanal/libs/network"
+)
+
+// processNewResponses takes up the answers (E5).
+func (p *Processor) processNewResponses() {
+	if len(p.responses) == 0 {
+		return
+	}
+	now := Now()
+	for i := range p.responses {
+		p.processNewResponse(&p.responses[i], now)
+	}
+	clear(p.responses)
+}
+
+func (p *Processor) processNewResponse(r *Response, now int64) {
+	ch := p.sel.Channel(r.Token)
+	if ch == nil { // E6, G7
+		r.complete(ConnectionLost)
+		return
+	}
+	if !ch.State().ResponsePending() { // a second answer to one request (F6)
+		r.complete(ConnectionLost)
+		p.close(ch, network.ReasonIllegalState, network.ErrIllegalState)
+		return
+	}
+	switch r.Kind {
+	case Send:
+		p.startThrottle(ch, r.Throttle, now)
+		p.sendResponse(ch, r, now)
+	case NoOp:
+		p.startThrottle(ch, r.Throttle, now)
+		r.complete(NotDue)
+		p.responseSent(ch)
+	default:
+		r.complete(Closed)
+		reason := r.Reason
+		setDefault(&reason, network.ReasonHandlerClosed)
+		p.close(ch, reason, nil)
+	}
+}
+
+// sendResponse queues the answer; the next poll writes it. Where the next request is here already it is served at once
+// and both answers leave in one write: the channel takes this answer for sent (network.Selector.Pipelined).
+func (p *Processor) sendResponse(ch *network.Channel, r *Response, now int64) {
+	settled := r.Throttle <= 0 && !p.orders.drain && p.sel.Pipelined(ch, len(r.Frame))
+	var cookie any
+	if r.Completer != nil {
+		cookie = r.Completer
+	}
+	p.sel.Send(ch, network.Send{Frame: r.Frame, Cookie: cookie, Queued: now, Settled: settled})
+	if settled {
+		p.responseSent(ch)
+	}
+}
+
+// responseSent moves the channel on after its answer, be it one or none (E11).
+func (p *Processor) responseSent(ch *network.Channel) {
+	p.handle(ch, network.ResponseSent)
+	p.tryUnmute(ch)
+}
+
+// tryUnmute reads from the channel again if its state allows; not while draining.
+func (p *Processor) tryUnmute(ch *network.Channel) {
+	switch {
+	case p.orders.drain:
+		p.closeIfIdle(ch)
+	case !ch.Closed():
+		p.sel.MaybeUnmute(ch)
+	}
+}
+
+func (p *Processor) closeIfIdle(ch *network.Channel) {
+	if idle(ch) {
+		p.close(ch, network.ReasonShutdown, nil)
+	}
+}
+
+// idle tells that nothing is under way for a connection. A throttled one may well be idle.
+func idle(ch *network.Channel) bool {
+	return !ch.State().ResponsePending() && ch.Unsent() == 0 && !ch.Attachment.(*connection).parked
+}
+
+func (p *Processor) closeIdle() {
+	for ch := range p.sel.Channels() {
+		p.closeIfIdle(ch)
+	}
+}
+
+// startThrottle and endThrottles are Kafka's StartThrottling and EndThrottling responses, made here from one number so
+// that nothing can reorder them (V7).
+func (p *Processor) startThrottle(ch *network.Channel, throttled time.Duration, now int64) {
+	if throttled <= 0 {
+		return
+	}
+	p.handle(ch, network.ThrottleStarted)
+	p.throttles.push(throttle{now + int64(throttled), ch.Token()})
+}
+
+func (p *Processor) endThrottles() {
+	if len(p.throttles) == 0 {
+		return
+	}
+	now := Now()
+	for t, over := p.throttles.pop(now); over; t, over = p.throttles.pop(now) {
+		if ch := p.sel.Channel(t.token); ch != nil {
+			p.handle(ch, network.ThrottleEnded)
+			p.tryUnmute(ch)
+		}
+	}
+}
+
+// processCompletedSends tells the completers first, since they may add to the request's metrics, and then moves the
+// channels on (E11).
+func (p *Processor) processCompletedSends() {
+	sends := p.sel.CompletedSends()
+	if len(sends) == 0 {
+		return
+	}
+	now := Now()
+	for i := range sends {
+		s := &sends[i]
+		completeSend(&s.Send, Sent, now-s.Queued)
+		switch {
+		case s.Channel.Closed():
+		case !s.Settled:
+			p.responseSent(s.Channel)
+		case p.orders.drain: // its channel has moved on, and may be muted for another request
+			p.closeIfIdle(s.Channel)
+		}
+	}
+}
+
+func completeSend(s *network.Send, outcome Outcome, nanos int64) {
+	if s.Cookie != nil {
+		s.Cookie.(Completer).Completed(outcome, nanos)
+	}
+}
