@@ -28,15 +28,8 @@ func (v *View) forget(before time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	n := len(v.handlers) + len(v.frontEnds)
-	maps.DeleteFunc(v.handlers, func(id string, h *liveHandler) bool {
-		if h.heard.Before(before) && h.State == StateGone {
-			return true
-		}
-		if h.heard.Before(before) {
-			v.log.Warn("lost a handler: no announcement", "handler", id, "service", h.Service, "timeout", AnnouncementTimeout)
-			return true
-		}
-		return false
+	maps.DeleteFunc(v.handlers, func(_ string, h *liveHandler) bool {
+		return h.heard.Before(before)
 	})
 	maps.DeleteFunc(v.frontEnds, func(_ string, f *liveFrontEnd) bool { return f.heard.Before(before) })
 	return n != len(v.handlers)+len(v.frontEnds)

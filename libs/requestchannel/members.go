@@ -1,6 +1,8 @@
 package requestchannel
 
 import (
+	"context"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -22,8 +24,10 @@ func (d *dispatcher) processViewChange() {
 		d.meet(&handlers[n])
 	}
 	for _, i := range d.instances {
-		if !i.seen {
-			d.lose(i, "gone")
+		if !i.seen && i.state == StateGone {
+			d.lose(i, "left")
+		} else if !i.seen {
+			d.lose(i, "silent")
 		}
 	}
 	d.learnVersions(handlers)
@@ -63,7 +67,11 @@ func (d *dispatcher) lose(i *instance, why string) {
 	delete(d.bySubject, i.subject)
 	i.route.instances = slices.DeleteFunc(i.route.instances, func(o *instance) bool { return o == i })
 	d.c.cfg.Metrics.lost.WithLabelValues(i.route.service, why).Inc()
-	d.c.log.Info("lost a handler", "handler", i.id, "service", i.route.service, "reason", why, "owed", i.outstanding+i.parked)
+	level := slog.LevelWarn
+	if i.state == StateGone {
+		level = slog.LevelInfo
+	}
+	d.c.log.Log(context.Background(), level, "lost a handler", "handler", i.id, "service", i.route.service, "reason", why, "owed", i.outstanding+i.parked)
 	d.redispatch(func(p *Pending) bool { return p.instance == i }, why)
 }
 
