@@ -38,7 +38,7 @@ type running struct {
 
 func (r *running) end() { r.stop(); <-r.done }
 
-func run(t *testing.T, r service.Runner) *running {
+func run(t testing.TB, r service.Runner) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	it := &running{cancel, make(chan struct{})}
 	go func() {
@@ -55,7 +55,7 @@ func deps(s *server.Server) service.Deps {
 	return service.Deps{Log: discard, Metrics: prometheus.NewRegistry(), Connect: service.Connector(context.Background(), s.ClientURL(), discard), Ready: new(service.Readiness)}
 }
 
-func defaults[T any](t *testing.T) (cfg T) {
+func defaults[T any](t testing.TB) (cfg T) {
 	t.Helper()
 	if err := env.ParseWithOptions(&cfg, env.Options{Environment: map[string]string{}}); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func defaults[T any](t *testing.T) (cfg T) {
 }
 
 // ports finds so many free ports in a row.
-func ports(t *testing.T, n int) int {
+func ports(t testing.TB, n int) int {
 	t.Helper()
 	for range 100 {
 		first, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func ports(t *testing.T, n int) int {
 const brokers = 3
 
 // startKanal starts everything but the records service.
-func startKanal(t *testing.T) *kanal {
+func startKanal(t testing.TB) *kanal {
 	t.Helper()
 	s := startServer(t)
 	m := defaults[metadata.Config](t)
@@ -114,7 +114,7 @@ func startKanal(t *testing.T) *kanal {
 	return &kanal{fmt.Sprintf("127.0.0.1:%d", port), s, front}
 }
 
-func (k *kanal) startRecords(t *testing.T) *running {
+func (k *kanal) startRecords(t testing.TB) *running {
 	t.Helper()
 	r, err := records.New(defaults[records.Config](t), deps(k.nats))
 	if err != nil {
@@ -123,7 +123,7 @@ func (k *kanal) startRecords(t *testing.T) *running {
 	return run(t, r)
 }
 
-func (k *kanal) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+func (k *kanal) client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	select {
 	case <-k.front.Opened():
@@ -139,7 +139,7 @@ func (k *kanal) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return c
 }
 
-func (k *kanal) createTopic(t *testing.T, c *kgo.Client, topic string, partitions int32, configs map[string]*string) {
+func (k *kanal) createTopic(t testing.TB, c *kgo.Client, topic string, partitions int32, configs map[string]*string) {
 	t.Helper()
 	ctx := within(t, 30*time.Second)
 	if r, err := kadm.NewClient(c).CreateTopic(ctx, partitions, 1, configs, topic); err != nil || r.Err != nil {

@@ -64,11 +64,17 @@ func (l *Log) publish(ctx context.Context, checkpoint bool, record []byte) (news
 			return n, err
 		}
 		l.metrics.republished()
+		if attempt == worrying {
+			l.log.Warn("message not stored yet; it is tried again until it is, and clients are told to try again", "bytes", len(record), "after", l.chain.Tail)
+		}
 		if err := pause(ctx, attempt); err != nil {
 			return news{}, err
 		}
 	}
 }
+
+// worrying is the attempt at which people are told, about two seconds after the first.
+const worrying = 16
 
 // append is one attempt. It outlives ctx by the timeout, so that a log that is closed learns what became of its last message.
 func (l *Log) append(ctx context.Context, checkpoint bool, record []byte) error {

@@ -26,7 +26,7 @@ type Config struct {
 	CheckpointBytes    int              // a checkpoint is due after so many bytes of messages: 32 MiB
 	CheckpointMessages int              // or so many messages: 4096
 	CheckpointInterval time.Duration    // or so much time, if there is a message at all: 1 min
-	Silence            time.Duration    // without news for so long, the stream is asked: 3 s
+	Silence            time.Duration    // without news for so long, the stream is asked: 3 s, and twice as long each time there is none
 	AppendTimeout      time.Duration    // after which the outcome of a publish counts as unknown: 2 s
 }
 
@@ -75,8 +75,10 @@ type Log struct {
 	sinceBytes int       // of messages after it
 	sinceCount int       // messages after it
 	checked    time.Time // when it was written or noticed
-	heard      time.Time // last news from the stream
-	holder     bool      // the last valid message is from here
+	heard      time.Time // last news from the stream, or when it was last asked
+	silence    time.Duration
+	interrupts uint64 // of the feed, when the stream was last asked
+	holder     bool   // the last valid message is from here
 	background sync.WaitGroup
 }
 
@@ -160,7 +162,7 @@ func (l *Log) Close() {
 
 // run is the life of the log: follow what others wrote, write what waits, take checkpoints.
 func (l *Log) run(ctx context.Context) {
-	tick := time.NewTicker(l.cfg.Silence / 2)
+	tick := time.NewTicker(l.cfg.Silence)
 	defer tick.Stop()
 	err := ErrClosed
 	for ctx.Err() == nil {
@@ -200,11 +202,9 @@ func (l *Log) step(ctx context.Context) error {
 
 // follow reads what others wrote, when the feed or its silence asks for it (rule 6).
 func (l *Log) follow(ctx context.Context) error {
-	now := l.cfg.Now()
-	if l.seen.Load() <= l.chain.Tail && now.Sub(l.heard) < l.cfg.Silence {
+	if !l.shouldAsk() {
 		return nil
 	}
-	l.heard = now
 	news, err := l.catchUp(ctx, nil)
 	if err == nil && !news.moved && l.seen.Load() > l.chain.Tail {
 		news, err = l.askLeader(ctx, nil) // the replica that answered is behind
@@ -217,6 +217,27 @@ func (l *Log) follow(ctx context.Context) error {
 		l.machine.Conflict(false)
 	}
 	return nil
+}
+
+// longestSilence is how long a log without news is left alone, as a multiple of Silence: the feed tells in time, and thousands of idle
+// logs must not keep everybody busy.
+const longestSilence = 20
+
+// shouldAsk decides about one look at the stream. Silence is measured from the last look or news; it counts double after each look.
+func (l *Log) shouldAsk() bool {
+	now, interrupts := l.cfg.Now(), l.storage.Interruptions()
+	announced := l.seen.Load() > l.chain.Tail
+	interrupted := interrupts != l.interrupts
+	silent := now.Sub(l.heard) >= max(l.silence, l.cfg.Silence)
+	if !announced && !interrupted && !silent {
+		return false
+	}
+	l.silence = min(2*max(l.silence, l.cfg.Silence), longestSilence*l.cfg.Silence)
+	if interrupted {
+		l.silence = l.cfg.Silence
+	}
+	l.heard, l.interrupts = now, interrupts
+	return true
 }
 
 // tolerate passes on errors that no repetition mends, and logs the others.

@@ -88,7 +88,7 @@ func (l *Log) take(r Record, own []byte, n *news) error {
 	if verdict == Void {
 		l.showVoids()
 	}
-	n.moved, l.heard = true, l.cfg.Now()
+	n.moved, l.heard, l.silence = true, l.cfg.Now(), 0
 	return nil
 }
 

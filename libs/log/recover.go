@@ -39,7 +39,8 @@ func (l *Log) recoverOnce(ctx context.Context) error {
 	l.chain = chain
 	l.showVoids()
 	l.checkpointStands(at)
-	l.holder, l.heard = false, l.cfg.Now()
+	l.holder, l.heard, l.silence = false, l.cfg.Now(), 0
+	l.interrupts = l.storage.Interruptions()
 	var ignored news
 	for more := true; more; {
 		more, err = l.storage.Read(ctx, l.chain.Tail+1, readBytes, func(r Record) error { return l.take(r, nil, &ignored) })

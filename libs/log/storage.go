@@ -22,6 +22,8 @@ type Storage interface {
 	Purge(ctx context.Context, below uint64) error
 	// Follow calls f with the sequence of each record that the stream takes, as far as the feed arrives, until stop.
 	Follow(f func(sequence uint64)) (stop func(), err error)
+	// Interruptions counts the times when the feed may have missed records without anybody noticing.
+	Interruptions() uint64
 	// MaxRecord is the largest record that can be appended, in bytes.
 	MaxRecord() int
 }

@@ -147,6 +147,9 @@ func (s *Stream) Follow(f func(sequence uint64)) (func(), error) {
 	return func() { _ = sub.Unsubscribe() }, nil // fails only on a closed connection, where there is nothing to end
 }
 
+// Interruptions counts reconnects: what was published to the feed meanwhile is lost.
+func (s *Stream) Interruptions() uint64 { return s.nc.Stats().Reconnects }
+
 // Purge drops what is below a sequence.
 func (s *Stream) Purge(ctx context.Context, below uint64) error {
 	return s.call(ctx, "STREAM.PURGE.", map[string]any{"seq": below}, &struct{}{})

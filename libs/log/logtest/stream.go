@@ -179,5 +179,8 @@ func (s *Stream) Follow(f func(uint64)) (func(), error) {
 	}, nil
 }
 
+// Interruptions is none: lost feeds are noticed by their silence.
+func (s *Stream) Interruptions() uint64 { return 0 }
+
 // MaxRecord is NATS' default max_payload, less a little.
 func (s *Stream) MaxRecord() int { return 1<<20 - 512 }

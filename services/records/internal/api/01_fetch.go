@@ -197,6 +197,9 @@ func (f *fetch) read(ctx context.Context, t *fetchTask, limit int, first bool) i
 		t.code = kerr.OffsetOutOfRange.Code
 		t.out.LogStartOffset = c.Offsets.Start
 		return 0
+	case err != nil && t.code == 0 && ctx.Err() != nil: // the client is gone, or the instance leaves
+		t.code = kerr.NotLeaderForPartition.Code
+		return 0
 	case err != nil && t.code == 0:
 		f.api.log.Warn("fetch could not read its log; the client is told to try again", "topic", t.topic.Name, "partition", t.partition, "offset", t.offset, "err", err)
 		t.code = kerr.KafkaStorageError.Code

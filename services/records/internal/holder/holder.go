@@ -20,8 +20,9 @@ const Service = "records"
 const (
 	openTimeout   = 30 * time.Second
 	sweepInterval = time.Second
-	idleElsewhere = 15 * time.Second // then a log that another instance holds is closed
-	idleHere      = 15 * time.Minute // then a log that nobody asks for is closed
+	reopenAfter   = 200 * time.Millisecond // a log that did not open is left alone for so long
+	idleElsewhere = 15 * time.Second       // then a log that another instance holds is closed
+	idleHere      = 15 * time.Minute       // then a log that nobody asks for is closed
 )
 
 // View says which instance holds a broker, and which one this is.
@@ -62,9 +63,10 @@ type key struct {
 
 // Opening is a log that is being opened, or is open.
 type Opening struct {
-	ready chan struct{}
-	log   *topiclog.Log
-	err   error
+	ready  chan struct{}
+	log    *topiclog.Log // set before ready is closed, as the next two
+	err    error
+	failed time.Time
 
 	// guarded by the Holder's mu
 	name string
@@ -84,15 +86,15 @@ func (h *Holder) Elsewhere(topic string, index int32) (string, bool) {
 	return instance, ok && instance != h.view.ID()
 }
 
-// Open starts opening a log if it is not open yet. Everybody who asks meanwhile shares the attempt; after one that failed, the next
-// caller starts another.
+// Open starts opening a log if it is not open yet. Everybody who asks meanwhile shares the attempt; some time after
+// one that failed, the next caller starts another.
 func (h *Holder) Open(t *cluster.Topic, index int32) *Opening {
 	_, elsewhere := h.Elsewhere(t.Name, index)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := key{t.ID, index}
 	o := h.entries[k]
-	if o == nil || o.over() {
+	if o == nil || o.over(h.now()) {
 		o = &Opening{ready: make(chan struct{}), name: t.Name}
 		if h.closed {
 			o.err = fmt.Errorf("open log %d of %s: this instance is leaving", index, t.Name)
@@ -106,15 +108,15 @@ func (h *Holder) Open(t *cluster.Topic, index int32) *Opening {
 	return o
 }
 
-// over tells whether an attempt has failed, or the log has ended by itself.
-func (o *Opening) over() bool {
+// over tells whether an attempt has failed, a while ago, or the log has ended by itself.
+func (o *Opening) over(now time.Time) bool {
 	select {
 	case <-o.ready:
 	default:
 		return false
 	}
 	if o.err != nil {
-		return true
+		return now.Sub(o.failed) >= reopenAfter
 	}
 	select {
 	case <-o.log.Done():
@@ -129,6 +131,7 @@ func (h *Holder) fill(o *Opening, t *cluster.Topic, index int32) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	if o.log, o.err = h.open(ctx, t, index); o.err != nil {
+		o.failed = h.now()
 		h.log.Warn("topic log could not be opened; clients are told to try again", "topic", t.Name, "log", index, "err", o.err)
 	}
 }
