@@ -35,7 +35,8 @@ func newMemory() *memory { return &memory{scratch: make([]byte, scratchSize)} }
 // full tells that this pass can take no further read.
 func (m *memory) full() bool { return len(m.scratch)-m.used < readRoom }
 
-func (m *memory) room() []byte { return m.scratch[m.used:] }
+// room is for one read; what is joined before it comes out of it.
+func (m *memory) room() []byte { return m.scratch[m.used : m.used+readRoom] }
 
 // get gives an empty buffer of at least n bytes.
 func (m *memory) get(n int) []byte {

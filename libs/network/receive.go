@@ -93,7 +93,7 @@ func (r *receive) fill(t Transport, m *memory) (n int, more bool, err error) {
 // fillOwn reads into the channel's buffer, at most to the end of the frame, so that what follows it arrives in the
 // scratch again.
 func (r *receive) fillOwn(t Transport, m *memory, total int) (n int, more bool, err error) {
-	if !r.owned || len(r.data) == cap(r.data) || r.off+total > cap(r.data) && r.off > 0 {
+	if !r.owned || len(r.data) == cap(r.data) {
 		r.own(m, total)
 	}
 	end := min(cap(r.data), r.off+total)

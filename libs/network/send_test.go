@@ -68,6 +68,24 @@ func TestAnswersOfAPassAreOneWrite(t *testing.T) {
 	}
 }
 
+// A peer that has shut down its half is closed after its last answer, not before.
+func TestEndWaitsForTheAnswers(t *testing.T) {
+	s := newSelector(t, Config{MaxReceiveSize: 1})
+	w := &wire{takes: []int{3, 0}} // the second is what the event of the stand-in descriptor brings
+	c := attach(t, s, w)
+	s.Send(c, Send{Frame: []byte("answer")})
+	arrive(s, c) // the end of stream
+	s.Poll(0)
+	if len(s.Disconnected()) != 0 || c.Unsent() != 7 {
+		t.Fatalf("closed with %d bytes to go", c.Unsent())
+	}
+	s.flush(c)
+	s.Poll(0)
+	if gone := s.Disconnected(); len(gone) != 1 || gone[0].Reason != ReasonPeerClosed || len(gone[0].Lost) != 0 || len(w.out) != 10 {
+		t.Fatalf("gone %+v, %d bytes out", gone, len(w.out))
+	}
+}
+
 // What cannot be written any more is told as lost, with the close (E7).
 func TestUnsentAnswersAreLost(t *testing.T) {
 	s := newSelector(t, Config{MaxReceiveSize: 1})

@@ -64,8 +64,10 @@ func TestCloseConnection(t *testing.T) {
 		f := start(t)
 		c := f.dial(t)
 		c.send(requests(1, 2))
+		r := f.next(t)
+		c.send(requests(3, 50)) // unread, which must not turn the close into a reset
 		o := newOutcome()
-		f.respond(f.next(t), socketserver.Response{Kind: socketserver.CloseConnection, Reason: reason, Completer: o})
+		f.respond(r, socketserver.Response{Kind: socketserver.CloseConnection, Reason: reason, Completer: o})
 		o.want(t, socketserver.Closed)
 		c.wantEnd(false)
 		f.none(t)
@@ -186,17 +188,17 @@ func TestThrottleOverBeforeTheAnswerIsWritten(t *testing.T) {
 
 func TestThrottlesEndInTheirOrder(t *testing.T) {
 	f := start(t)
-	const n = 20
-	order := []int{13, 2, 19, 7, 0, 11, 5, 16, 3, 9, 18, 1, 14, 6, 12, 4, 17, 8, 15, 10}
-	for i := range n {
+	order := []int32{13, 2, 19, 7, 0, 11, 5, 16, 3, 9, 18, 1, 14, 6, 12, 4, 17, 8, 15, 10}
+	var batch []socketserver.Response
+	for _, place := range order {
 		c := f.dial(t)
-		c.send(requests(int32(i), int32(i)))
-		f.respond(f.next(t), socketserver.Response{Throttle: time.Duration(60+20*order[i]) * time.Millisecond, Frame: answerFrame(int32(i), nil)})
-		c.wantAnswer(int32(i))
-		c.send(request(int32(order[i])))
+		c.send(append(request(-1), request(place)...))
+		batch = append(batch, socketserver.Response{Token: f.next(t).token, Frame: answerFrame(-1, nil),
+			Throttle: time.Duration(20+10*place) * time.Millisecond})
 	}
-	for i := range int32(n) {
-		if r := f.next(t); r.correlation != i {
+	f.server.Processors()[0].Deliver(batch) // all at one time
+	for i := range order {
+		if r := f.next(t); r.correlation != int32(i) {
 			t.Fatalf("request %d came, want %d", r.correlation, i)
 		}
 	}
