@@ -192,6 +192,7 @@ func (c *client) send(ctx context.Context, req kmsg.Request, o options, instance
 	c.mu.Lock()
 	c.waiting[q.ID] = ch
 	c.mu.Unlock()
+	defer c.forget(q.ID)
 	m := &nats.Msg{Subject: subjects.Request(*instance), Reply: subjects.Response(c.id, 0), Data: append(requestchannel.AppendRequest(nil, &q, origin), frame...)}
 	if err := c.nc.PublishMsg(m); err != nil {
 		return requestchannel.Response{}, err
@@ -200,8 +201,22 @@ func (c *client) send(ctx context.Context, req kmsg.Request, o options, instance
 	case r := <-ch:
 		return r, nil
 	case <-ctx.Done():
+		c.cancel(*instance, q.ID)
 		return requestchannel.Response{}, fmt.Errorf("%s: no answer: %w", protocol.APIKey(req.Key()), ctx.Err())
 	}
+}
+
+func (c *client) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+// cancel tells a handler that the connection of a request is gone
+// (docs/request-channel.md).
+func (c *client) cancel(instance string, id uint64) {
+	b := binary.BigEndian.AppendUint64([]byte{0x4b, requestchannel.EnvelopeVersion, 'C', 0, 0, 14}, id)
+	_ = c.nc.PublishMsg(&nats.Msg{Subject: subjects.Request(instance), Reply: subjects.Response(c.id, 0), Data: b}) // fails only when the test's server is gone
 }
 
 // pick waits for a ready instance that answers the api.

@@ -159,6 +159,17 @@ func (r *Registry) Wait(ctx context.Context, revision uint64) error {
 	return r.await(ctx, func(s *snapshot) bool { return s.revision >= revision })
 }
 
+// CatchUp returns when this registry has seen everything that was stored before
+// the call. It asks NATS, so it is for what is rarely needed: before a refusal
+// that would be wrong if a change of another process were still on its way.
+func (r *Registry) CatchUp(ctx context.Context) error {
+	last, err := r.lastRevision(ctx)
+	if err != nil {
+		return err
+	}
+	return r.Wait(ctx, last)
+}
+
 func (r *Registry) await(ctx context.Context, enough func(*snapshot) bool) error {
 	for {
 		r.mu.Lock()

@@ -59,7 +59,7 @@ type slot struct {
 	ready chan struct{} // closed when c or err is set
 	c     *Coordinator
 	err   error
-	used  time.Time // last asked for by a request
+	must  time.Time // last served although another instance holds it; guarded by the shelf's mu
 }
 
 // NewShelf makes an empty shelf. Run fills it.
@@ -101,10 +101,11 @@ func (s *Shelf) Group(ctx context.Context, groupID string, must bool) (*Coordina
 
 // Log finds the coordinator of a log; see Group.
 func (s *Shelf) Log(ctx context.Context, index int32, must bool) (*Coordinator, error) {
-	if instance, here := s.held(index); !here && !must {
+	instance, here := s.held(index)
+	if !here && !must {
 		return nil, &ElsewhereError{instance}
 	}
-	sl := s.slot(index, true)
+	sl := s.slot(index, here)
 	if sl == nil {
 		return nil, ErrLoading
 	}
@@ -129,7 +130,7 @@ func (s *Shelf) held(index int32) (instance string, here bool) {
 }
 
 // slot finds the slot of a log; the first to come opens it.
-func (s *Shelf) slot(index int32, asked bool) *slot {
+func (s *Shelf) slot(index int32, here bool) *slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -141,8 +142,8 @@ func (s *Shelf) slot(index int32, asked bool) *slot {
 		s.slots[index] = sl
 		s.opens.Go(func() { s.open(index, sl) })
 	}
-	if asked {
-		sl.used = time.Now()
+	if !here {
+		sl.must = time.Now()
 	}
 	return sl
 }
@@ -173,10 +174,10 @@ func (s *Shelf) reconcile() {
 	for index := range s.cfg.Cluster.Info().CoordinationLogs {
 		_, here := s.held(index)
 		if s.discardBroken(index); here {
-			s.slot(index, false)
+			s.slot(index, true)
 			continue
 		}
-		s.discard(index, func(sl *slot) bool { return time.Since(sl.used) > lingering })
+		s.discard(index, func(sl *slot) bool { return time.Since(sl.must) > lingering })
 	}
 }
 

@@ -39,7 +39,7 @@ func (a *API) deleteTopics(ctx context.Context, r *handler.Request) (kmsg.Respon
 func (a *API) deleteTopic(ctx context.Context, t *kmsg.DeleteTopicsRequestTopic) kmsg.DeleteTopicsResponseTopic {
 	rt := kmsg.NewDeleteTopicsResponseTopic()
 	rt.Topic, rt.TopicID = t.Topic, t.TopicID
-	found, err := a.findTopic(t)
+	found, err := a.findTopic(ctx, t)
 	if err == nil {
 		rt.Topic, rt.TopicID = &found.Name, found.ID
 		err = a.admin.Delete(ctx, found)
@@ -48,20 +48,20 @@ func (a *API) deleteTopic(ctx context.Context, t *kmsg.DeleteTopicsRequestTopic)
 	return rt
 }
 
-func (a *API) findTopic(t *kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, error) {
+func (a *API) findTopic(ctx context.Context, t *kmsg.DeleteTopicsRequestTopic) (*cluster.Topic, error) {
 	byID := !cluster.ID(t.TopicID).IsZero()
 	switch {
 	case t.Topic != nil && byID:
 		return nil, refused(kerr.InvalidRequest, "You may not specify both topic name and topic id.")
 	case byID:
-		if found := a.reg.TopicByID(t.TopicID); found != nil {
+		if found := a.topicByID(ctx, t.TopicID); found != nil {
 			return found, nil
 		}
 		return nil, refused(kerr.UnknownTopicID, "This server does not host this topic ID.")
 	case t.Topic == nil:
 		return nil, refused(kerr.InvalidRequest, "Neither topic name nor id were specified.")
 	}
-	if found := a.reg.Topic(*t.Topic); found != nil {
+	if found := a.topic(ctx, *t.Topic); found != nil {
 		return found, nil
 	}
 	return nil, refused(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")

@@ -20,12 +20,12 @@ import (
 //
 //	v1 sources and synonyms
 //	v3 types and documentation
-func (a *API) describeConfigs(_ context.Context, r *handler.Request) (kmsg.Response, error) {
+func (a *API) describeConfigs(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.DescribeConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	for i := range req.Resources {
 		q := &req.Resources[i]
-		entries, err := a.configsOf(q)
+		entries, err := a.configsOf(ctx, q)
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = q.ResourceType, q.ResourceName
 		rr.ErrorCode, rr.ErrorMessage = topics.Code(err)
@@ -40,21 +40,21 @@ func (a *API) describeConfigs(_ context.Context, r *handler.Request) (kmsg.Respo
 	return resp, nil
 }
 
-func (a *API) configsOf(q *kmsg.DescribeConfigsRequestResource) ([]configEntry, error) {
+func (a *API) configsOf(ctx context.Context, q *kmsg.DescribeConfigsRequestResource) ([]configEntry, error) {
 	switch q.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		return a.topicConfigs(q.ResourceName)
+		return a.topicConfigs(ctx, q.ResourceName)
 	case kmsg.ConfigResourceTypeBroker:
 		return a.brokerConfigs(q.ResourceName)
 	}
 	return nil, refused(kerr.InvalidRequest, "Configs of resource type "+q.ResourceType.String()+" are not kept here.")
 }
 
-func (a *API) topicConfigs(name string) ([]configEntry, error) {
+func (a *API) topicConfigs(ctx context.Context, name string) ([]configEntry, error) {
 	if err := cluster.ValidateTopicName(name); err != nil {
 		return nil, refused(kerr.InvalidTopicException, "Topic name is invalid: "+err.Error())
 	}
-	t := a.reg.Topic(name)
+	t := a.topic(ctx, name)
 	if t == nil {
 		return nil, refused(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
 	}

@@ -49,7 +49,7 @@ func (a *API) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTopi
 	if !validateOnly {
 		return a.admin.Grow(ctx, t.Topic, t.Count, check)
 	}
-	if known := a.reg.Topic(t.Topic); known != nil {
+	if known := a.topic(ctx, t.Topic); known != nil {
 		return check(known)
 	}
 	return refused(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")

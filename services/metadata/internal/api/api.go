@@ -45,6 +45,32 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.DescribeCluster, 0, 2, a.describeCluster)
 }
 
+// topic finds a topic by name. Before it says that there is none, it makes sure
+// that none has just been made by another instance.
+func (a *API) topic(ctx context.Context, name string) *cluster.Topic {
+	if t := a.reg.Topic(name); t != nil || cluster.ValidateTopicName(name) != nil {
+		return t
+	}
+	a.catchUp(ctx)
+	return a.reg.Topic(name)
+}
+
+// topicByID is topic by id.
+func (a *API) topicByID(ctx context.Context, id [16]byte) *cluster.Topic {
+	if t := a.reg.TopicByID(id); t != nil {
+		return t
+	}
+	a.catchUp(ctx)
+	return a.reg.TopicByID(id)
+}
+
+// catchUp does its best: without it, the answer is that of a moment ago.
+func (a *API) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = a.reg.CatchUp(ctx)
+}
+
 func (a *API) limits() topics.Limits {
 	return topics.Limits{
 		Brokers:           a.reg.Info().Brokers,

@@ -1,0 +1,53 @@
+package groups
+
+import (
+	"errors"
+	"time"
+
+	"kanal/libs/service"
+)
+
+// Config is the groups service's part of the environment.
+type Config struct {
+	service.Common
+	// Replicas of the coordination logs' streams, 1 to 5; what topics get, so
+	// that offsets last as long as records (offsets.topic.replication.factor).
+	Replicas int `env:"KANAL_DEFAULT_REPLICATION_FACTOR" envDefault:"1"`
+	// InitialRebalanceDelay is how long the first rebalance of an empty group
+	// waits for more members (group.initial.rebalance.delay.ms; 3 s in Kafka).
+	// Members that one deployment starts come within this time; a person at a
+	// terminal does not notice it.
+	InitialRebalanceDelay time.Duration `env:"KANAL_GROUPS_INITIAL_REBALANCE_DELAY" envDefault:"100ms"`
+	// MinSessionTimeout is the shortest session a member may ask for
+	// (group.min.session.timeout.ms).
+	MinSessionTimeout time.Duration `env:"KANAL_GROUPS_MIN_SESSION_TIMEOUT" envDefault:"6s"`
+	// MaxSessionTimeout is the longest (group.max.session.timeout.ms).
+	MaxSessionTimeout time.Duration `env:"KANAL_GROUPS_MAX_SESSION_TIMEOUT" envDefault:"30m"`
+	// OffsetMetadataMaxBytes is the longest string committed with an offset, in
+	// bytes (offset.metadata.max.bytes).
+	OffsetMetadataMaxBytes int `env:"KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES" envDefault:"4096"`
+	// CleanInterval is how often empty groups and offsets of deleted topics are
+	// removed (offsets.retention.check.interval.ms).
+	CleanInterval time.Duration `env:"KANAL_GROUPS_CLEAN_INTERVAL" envDefault:"10m"`
+	// Window is how many requests an instance holds at once; parked ones are not
+	// counted.
+	Window int `env:"KANAL_GROUPS_WINDOW" envDefault:"256"`
+}
+
+// Validate returns every bad field, by variable name.
+func (c Config) Validate() error {
+	errs := []error{c.Common.Validate()}
+	bad := func(wrong bool, variable string, value any, allowed string) {
+		if wrong {
+			errs = append(errs, service.Invalid(variable, value, allowed))
+		}
+	}
+	bad(c.Replicas < 1 || c.Replicas > 5, "KANAL_DEFAULT_REPLICATION_FACTOR", c.Replicas, "1 to 5")
+	bad(c.InitialRebalanceDelay < 0, "KANAL_GROUPS_INITIAL_REBALANCE_DELAY", c.InitialRebalanceDelay, "a duration from 0, such as 100ms")
+	bad(c.MinSessionTimeout <= 0, "KANAL_GROUPS_MIN_SESSION_TIMEOUT", c.MinSessionTimeout, "a duration above 0, such as 6s")
+	bad(c.MaxSessionTimeout <= 0 || c.MaxSessionTimeout < c.MinSessionTimeout, "KANAL_GROUPS_MAX_SESSION_TIMEOUT", c.MaxSessionTimeout, "a duration not below KANAL_GROUPS_MIN_SESSION_TIMEOUT")
+	bad(c.OffsetMetadataMaxBytes < 0, "KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES", c.OffsetMetadataMaxBytes, "at least 0")
+	bad(c.CleanInterval <= 0, "KANAL_GROUPS_CLEAN_INTERVAL", c.CleanInterval, "a duration above 0, such as 10m")
+	bad(c.Window < 1, "KANAL_GROUPS_WINDOW", c.Window, "at least 1")
+	return errors.Join(errs...)
+}

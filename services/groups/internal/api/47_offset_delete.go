@@ -1,0 +1,54 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"kanal/libs/handler"
+	"kanal/services/groups/internal/coordinator"
+)
+
+// OffsetDelete, version 0: offsets of topics that no member reads (KIP-496).
+func (a *API) offsetDelete(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
+	req := r.Body.(*kmsg.OffsetDeleteRequest)
+	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
+	c, e, err := a.group(r, req.Group)
+	if err != nil {
+		return nil, err
+	}
+	var partitions []coordinator.Partition
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			partitions = append(partitions, coordinator.Partition{Topic: t.Topic, Partition: p.Partition})
+		}
+	}
+	each := make([]*kerr.Error, len(partitions))
+	if e == nil {
+		e, each = c.DeleteOffsets(ctx, req.Group, partitions, subscribed)
+	}
+	if resp.ErrorCode = code(e); e != nil {
+		return resp, nil
+	}
+	for _, t := range req.Topics {
+		rt := kmsg.NewOffsetDeleteResponseTopic()
+		rt.Topic = t.Topic
+		for _, p := range t.Partitions {
+			rp := kmsg.NewOffsetDeleteResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, code(each[0])
+			each = each[1:]
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp, nil
+}
+
+// subscribed tells whether a consumer with this metadata reads a topic. One
+// whose metadata cannot be read may read anything.
+func subscribed(metadata []byte, topic string) bool {
+	var m kmsg.ConsumerMemberMetadata
+	return m.ReadFrom(metadata) != nil || slices.Contains(m.Topics, topic)
+}
