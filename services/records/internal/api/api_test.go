@@ -30,7 +30,7 @@ type world struct {
 	streams map[int32]*logtest.Stream
 	holder  *holder.Holder
 	api     *API
-	epoch   int32
+	epoch   int32 // changed only between requests
 }
 
 func (w *world) Topic(name string) *cluster.Topic {
