@@ -20,7 +20,8 @@ type Cluster struct {
 	FrontEnd  *Process
 	Instances map[string][]*Process // by service
 
-	env Env
+	env   Env
+	owner testing.TB
 }
 
 // Brokers is how many brokers a Cluster has.
@@ -36,6 +37,7 @@ func StartCluster(t testing.TB) *Cluster {
 		Frames:    net.JoinHostPort("127.0.0.1", strconv.Itoa(frames)),
 		Instances: map[string][]*Process{},
 		env:       Env{"KANAL_NATS_URL": nats.ClientURL(), "KANAL_BROKERS": strconv.Itoa(Brokers)},
+		owner:     t,
 	}
 	c.FrontEnd = Start(t, "frontend", c.env.With(Env{
 		"KANAL_LISTENERS":               fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,FRAMES://127.0.0.1:%d", port, frames),
@@ -56,10 +58,11 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// Replace starts an instance in place of one that has ended.
+// Replace starts an instance in place of one that has ended. It lives as long
+// as the cluster, whichever subtest asked for it.
 func (c *Cluster) Replace(t testing.TB, service string, i int) {
 	t.Helper()
-	p := Start(t, service, c.env)
+	p := start(t, c.owner, service, c.env)
 	p.WaitReady(t)
 	c.Instances[service][i] = p
 }

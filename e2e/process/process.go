@@ -47,6 +47,13 @@ type Process struct {
 // JSON and serves its status page on a free port.
 func Start(t testing.TB, name string, env Env, args ...string) *Process {
 	t.Helper()
+	return start(t, t, name, env, args...)
+}
+
+// start is Start on behalf of t, with a process that lives until owner ends,
+// which may be t or the test around it.
+func start(t, owner testing.TB, name string, env Env, args ...string) *Process {
+	t.Helper()
 	if _, ok := env["KANAL_HTTP_ADDR"]; !ok {
 		env = env.With(Env{"KANAL_HTTP_ADDR": Address(t)})
 	}
@@ -63,7 +70,7 @@ func Start(t testing.TB, name string, env Env, args ...string) *Process {
 		_ = p.cmd.Wait() // its outcome is in ProcessState
 		close(p.ended)
 	}()
-	t.Cleanup(func() { p.cleanUp(t) })
+	owner.Cleanup(func() { p.cleanUp(owner) })
 	return p
 }
 

@@ -13,7 +13,8 @@ type Standalone struct {
 	Bootstrap string // host:port for clients
 	DataDir   string
 
-	env Env
+	env   Env
+	owner testing.TB
 }
 
 // StartStandalone starts a standalone on free ports and a folder of its own,
@@ -29,7 +30,7 @@ func StartStandalone(t testing.TB, env Env) *Standalone {
 func NewStandalone(t testing.TB, env Env) *Standalone {
 	t.Helper()
 	port := Ports(t, 1)
-	s := &Standalone{DataDir: t.TempDir(), Bootstrap: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	s := &Standalone{owner: t, DataDir: t.TempDir(), Bootstrap: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	s.env = Env{
 		"KANAL_DATA_DIR":    s.DataDir,
 		"KANAL_LISTENERS":   fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port),
@@ -43,7 +44,7 @@ func NewStandalone(t testing.TB, env Env) *Standalone {
 // and ports.
 func (s *Standalone) Start(t testing.TB) {
 	t.Helper()
-	s.Process = Start(t, "standalone", s.env)
+	s.Process = start(t, s.owner, "standalone", s.env)
 	s.WaitReady(t)
 	dial(t, s.Process, s.Bootstrap)
 }

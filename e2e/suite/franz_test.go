@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -91,7 +92,8 @@ func offsetsOf(t *testing.T, topic string, list func(context.Context, ...string)
 type acknowledged struct {
 	mu     sync.Mutex
 	values map[place]string
-	err    error // the first
+	counts map[int32]int // by partition
+	err    error         // the first
 }
 
 // promise is for kgo.Client.Produce.
@@ -99,7 +101,7 @@ func (a *acknowledged) promise(r *kgo.Record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.values == nil {
-		a.values = map[place]string{}
+		a.values, a.counts = map[place]string{}, map[int32]int{}
 	}
 	at := place{r.Partition, r.Offset}
 	before, taken := a.values[at]
@@ -111,6 +113,7 @@ func (a *acknowledged) promise(r *kgo.Record, err error) {
 		a.err = fmt.Errorf("%s and %s were both acknowledged at %+v", before, r.Value, at)
 	default:
 		a.values[at] = string(r.Value)
+		a.counts[r.Partition]++
 	}
 }
 
@@ -119,6 +122,13 @@ func (a *acknowledged) state() (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.values), a.err
+}
+
+// perPartition is how many were acknowledged in each partition, and the first error.
+func (a *acknowledged) perPartition() (map[int32]int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.counts), a.err
 }
 
 // requireStored wants a topic to hold exactly the acknowledged records, each at

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -167,6 +168,25 @@ func (r *groupRecord) missing(from, to int) error {
 		return fmt.Errorf("%d of %d are missing", n, to-from)
 	}
 	return nil
+}
+
+// missingValues is an error until the group has seen all of these.
+func (r *groupRecord) missingValues(values map[place]string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at, v := range values {
+		if r.seen[v] == 0 {
+			return fmt.Errorf("%s, which stands at %+v, was not read", v, at)
+		}
+	}
+	return nil
+}
+
+// progress is what is committed by partition, and the first error.
+func (r *groupRecord) progress() (map[int32]int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.committed), r.err
 }
 
 func waitAssigned(t *testing.T, want int, members ...*groupReader) {

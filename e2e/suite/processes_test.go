@@ -47,16 +47,14 @@ func lostInstances(t *testing.T, on target, c *process.Cluster) {
 	asking := newClient(t, on)
 	goesOn := func(t *testing.T, what string) {
 		t.Helper()
-		l.advance(t, 500, what)
-		read := first.count() + second.count()
-		process.Poll(t, time.Minute, "the group reads on "+what, func() error {
-			if err := record.failed(); err != nil {
+		l.advance(t, 50, partitions, what)
+		before, _ := record.progress()
+		process.Poll(t, time.Minute, "the group commits on in every partition "+what, func() error {
+			now, err := record.progress()
+			if err != nil {
 				return process.Hopeless(err)
 			}
-			if now := first.count() + second.count(); now < read+500 {
-				return fmt.Errorf("%d more records were read", now-read)
-			}
-			return nil
+			return advanced(before, now, 50, partitions)
 		})
 		if _, ok := described(t, asking)[topic]; !ok {
 			t.Fatalf("the topic is not listed %s", what)
@@ -82,20 +80,15 @@ func lostInstances(t *testing.T, on target, c *process.Cluster) {
 	l.finish(t)
 	l.requireStored(t, on, topic, partitions)
 	process.Poll(t, 2*time.Minute, "the group has read everything", func() error {
-		if err := record.failed(); err != nil {
+		committed, err := record.progress()
+		if err != nil {
 			return process.Hopeless(err)
 		}
-		record.mu.Lock()
-		defer record.mu.Unlock()
-		if len(record.seen) != len(l.values) {
-			return fmt.Errorf("%d different records of %d", len(record.seen), len(l.values))
+		for p, n := range l.counts {
+			if committed[p] != int64(n) {
+				return fmt.Errorf("partition %d has %d records and is read up to %d", p, n, committed[p])
+			}
 		}
-		return nil
+		return record.missingValues(l.values)
 	})
-}
-
-func (r *groupRecord) failed() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
 }

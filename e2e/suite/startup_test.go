@@ -163,14 +163,14 @@ func TestInterrupt(t *testing.T) {
 		}
 	}()
 	l := startLoad(t, on, topic, "load")
-	l.advance(t, 500, "before")
+	l.advance(t, 100, 3, "before")
 	begun := time.Now()
 	s.StopBy(t, syscall.SIGINT)
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("it took %s to end", took)
 	}
 	s.Start(t)
-	l.advance(t, 500, "after the restart")
+	l.advance(t, 100, 3, "after the restart")
 	l.finish(t)
 	l.requireStored(t, on, topic, 3)
 	s.Stop(t)
