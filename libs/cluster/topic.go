@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 )
@@ -124,11 +123,4 @@ func (t *Topic) validate() error {
 		return fmt.Errorf("replication factor %d, stream replicas %d", t.ReplicationFactor, t.StreamReplicas)
 	}
 	return nil
-}
-
-// clone copies a topic, so that a change can be made to the copy.
-func (t *Topic) clone() *Topic {
-	c := *t
-	c.Configs = maps.Clone(t.Configs)
-	return &c
 }

@@ -22,5 +22,5 @@ func NewLogger(w *os.File, p Process) *slog.Logger {
 }
 
 func textHandler(w io.Writer, level slog.Level, plain bool) slog.Handler {
-	return tint.NewHandler(w, &tint.Options{Level: level, NoColor: plain, TimeFormat: "15:04:05.000"})
+	return tint.NewTextHandler(w, &tint.Options{Level: level, NoColor: plain, TimeFormat: "15:04:05.000"})
 }
