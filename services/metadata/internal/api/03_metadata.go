@@ -71,15 +71,13 @@ type made struct {
 }
 
 // makeMissing makes the topics that are asked for, missing and allowed to be
-// made, several at a time.
+// made, several at a time. Kafka's internal topic is there for whoever asks.
 func (a *API) makeMissing(ctx context.Context, req *kmsg.MetadataRequest) map[string]made {
-	if !a.settings.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
-		return nil
-	}
+	allowed := a.settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
 	var missing []string
 	out := make(map[string]made)
 	for _, t := range req.Topics {
-		if t.Topic == nil {
+		if t.Topic == nil || !allowed && !cluster.Internal(*t.Topic) {
 			continue
 		}
 		if _, twice := out[*t.Topic]; !twice && a.reg.Topic(*t.Topic) == nil {
@@ -95,7 +93,11 @@ func (a *API) makeMissing(ctx context.Context, req *kmsg.MetadataRequest) map[st
 }
 
 func (a *API) autoCreate(ctx context.Context, name string) made {
-	spec, err := topics.Resolve(&kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1}, a.limits())
+	limits := a.limits()
+	if cluster.Internal(name) {
+		limits.DefaultPartitions = a.reg.Info().CoordinationLogs
+	}
+	spec, err := topics.Resolve(&kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1}, limits)
 	if err != nil {
 		return made{err: err}
 	}
@@ -150,7 +152,7 @@ func missingTopic(t *kmsg.MetadataRequestTopic, e *kerr.Error) kmsg.MetadataResp
 
 func (a *API) describeTopic(t *cluster.Topic, req *kmsg.MetadataRequest, info cluster.Info) kmsg.MetadataResponseTopic {
 	rt := kmsg.NewMetadataResponseTopic()
-	rt.Topic, rt.TopicID = &t.Name, t.ID
+	rt.Topic, rt.TopicID, rt.IsInternal = &t.Name, t.ID, cluster.Internal(t.Name)
 	rt.AuthorizedOperations = operations(req.IncludeTopicAuthorizedOperations, topicOperations)
 	rt.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
 	for i := range rt.Partitions {
