@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"kanal/libs/cluster"
 	"kanal/libs/requestchannel"
 	"kanal/services/groups"
 )
@@ -206,6 +207,40 @@ func TestFindCoordinator(t *testing.T) {
 	}
 	req.CoordinatorType = 2
 	wantCode(t, "of a share group", call[*kmsg.FindCoordinatorResponse](t, c, 3, req).ErrorCode, kerr.InvalidRequest)
+}
+
+// Kafka's internal topic appears with the first search for a coordinator, as a
+// view that nobody can change.
+func TestOffsetsTopicIsShown(t *testing.T) {
+	_, c := control(t)
+	const name = "__consumer_offsets"
+	wantCode(t, "before", call[*kmsg.MetadataResponse](t, c, 3, metadataOf(name)).Topics[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.CoordinatorKey = "g"
+	coordinator := call[*kmsg.FindCoordinatorResponse](t, c, 3, find).NodeID
+	all := kmsg.NewPtrMetadataRequest()
+	all.Topics = nil
+	var topic kmsg.MetadataResponseTopic
+	eventually(t, "the topic", func() bool {
+		topics := call[*kmsg.MetadataResponse](t, c, 12, all).Topics
+		if len(topics) == 1 {
+			topic = topics[0]
+		}
+		return len(topics) == 1
+	})
+	if *topic.Topic != name || !topic.IsInternal || len(topic.Partitions) != 8 {
+		t.Errorf("shown as %+v", topic)
+	}
+	if p := topic.Partitions[cluster.GroupLog("g", 8)]; p.Leader != coordinator {
+		t.Errorf("partition led by %d, coordinator is %d", p.Leader, coordinator)
+	}
+	if again := call[*kmsg.MetadataResponse](t, c, 3, metadataOf(name)).Topics[0]; again.ErrorCode != 0 || !again.IsInternal {
+		t.Errorf("by name: %+v", again)
+	}
+	wantCode(t, "create", call[*kmsg.CreateTopicsResponse](t, c, 7, createOf(1, 1, name)).Topics[0].ErrorCode, kerr.InvalidTopicException)
+	deletion := kmsg.NewPtrDeleteTopicsRequest()
+	deletion.TopicNames = []string{name}
+	wantCode(t, "delete", call[*kmsg.DeleteTopicsResponse](t, c, 5, deletion).Topics[0].ErrorCode, kerr.InvalidTopicException)
 }
 
 func TestInitProducerID(t *testing.T) {

@@ -19,6 +19,8 @@ type snapshot struct {
 	sorted   []*Topic
 	unified  map[string][]string // names by their form with '.' as '_'
 	versions map[string]protocol.Ranges
+	// offsetsTopic: the internal topic is shown
+	offsetsTopic bool
 }
 
 // builder collects entries; its owner is the goroutine that follows the bucket.
@@ -27,6 +29,8 @@ type builder struct {
 	info     Info
 	topics   map[string]*Topic
 	versions map[string]protocol.Ranges
+
+	offsetsTopic bool
 }
 
 func newBuilder(s *snapshot) *builder {
@@ -58,6 +62,7 @@ func (b *builder) put(key string, value []byte, revision uint64) error {
 		}
 		return err
 	}
+	b.offsetsTopic = b.offsetsTopic || key == offsetsTopicKey
 	return nil // producer ids and whatever later versions keep here
 }
 
@@ -70,6 +75,7 @@ func (b *builder) remove(key string, revision uint64) {
 	if service, ok := strings.CutPrefix(key, versionPrefix); ok {
 		delete(b.versions, service)
 	}
+	b.offsetsTopic = b.offsetsTopic && key != offsetsTopicKey
 }
 
 func (b *builder) snapshot() *snapshot {
@@ -79,6 +85,8 @@ func (b *builder) snapshot() *snapshot {
 		byID:    make(map[[16]byte]*Topic, len(b.topics)),
 		sorted:  make([]*Topic, 0, len(b.topics)),
 		unified: make(map[string][]string, len(b.topics)),
+
+		offsetsTopic: b.offsetsTopic,
 	}
 	for name, t := range b.topics {
 		s.byID[t.ID] = t

@@ -27,6 +27,11 @@ const (
 func (a *API) findCoordinator(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.FindCoordinatorRequest)
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	if req.CoordinatorType == coordinatorOfGroup {
+		if err := a.reg.ShowOffsetsTopic(ctx); err != nil {
+			a.log.Warn("internal topic is not shown yet", "err", err) // the next request tries again
+		}
+	}
 	info := a.reg.Info()
 	brokers, err := a.brokers.List(ctx, r.Listener, info.Brokers)
 	if err != nil {

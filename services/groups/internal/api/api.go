@@ -33,6 +33,7 @@ type Registry interface {
 	CoordinationLeader(index int32) int32
 	Topic(name string) *cluster.Topic
 	CatchUp(ctx context.Context) error
+	ShowOffsetsTopic(ctx context.Context) error
 	ProducerID(ctx context.Context) (int64, error)
 }
 

@@ -16,7 +16,9 @@ import (
 // Brokers are those of the listener that the request came by. A topic that is
 // asked for by name and missing is made at once where the request and the
 // configuration allow it, so that the first answer has it already; Kafka
-// answers LEADER_NOT_AVAILABLE first.
+// answers LEADER_NOT_AVAILABLE first. The coordination logs are shown as
+// Kafka's internal topic __consumer_offsets once somebody has looked for a
+// coordinator; nobody can read it.
 //
 //	v0  an empty list asks for all topics
 //	v1  null asks for all, empty for none; controller id, racks
@@ -50,6 +52,9 @@ func (a *API) metadata(ctx context.Context, r *handler.Request) (kmsg.Response, 
 func (a *API) metadataTopics(ctx context.Context, req *kmsg.MetadataRequest, info cluster.Info) []kmsg.MetadataResponseTopic {
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		all := a.reg.Topics()
+		if internal := a.reg.OffsetsTopic(); internal != nil {
+			all = append([]*cluster.Topic{internal}, all...)
+		}
 		out := make([]kmsg.MetadataResponseTopic, len(all))
 		for i, t := range all {
 			out[i] = a.describeTopic(t, req, info)
@@ -80,7 +85,7 @@ func (a *API) makeMissing(ctx context.Context, req *kmsg.MetadataRequest) map[st
 		if t.Topic == nil || !allowed && !cluster.Internal(*t.Topic) {
 			continue
 		}
-		if _, twice := out[*t.Topic]; !twice && a.reg.Topic(*t.Topic) == nil {
+		if _, twice := out[*t.Topic]; !twice && a.known(*t.Topic) == nil && *t.Topic != cluster.OffsetsTopicName {
 			out[*t.Topic] = made{}
 			missing = append(missing, *t.Topic)
 		}
@@ -109,7 +114,7 @@ func (a *API) metadataTopic(t *kmsg.MetadataRequestTopic, made map[string]made, 
 	if t.Topic == nil {
 		return a.metadataByID(t, req, info)
 	}
-	if found := a.reg.Topic(*t.Topic); found != nil {
+	if found := a.known(*t.Topic); found != nil {
 		return a.describeTopic(found, req, info)
 	}
 	m := made[*t.Topic]
@@ -120,7 +125,7 @@ func (a *API) metadataTopic(t *kmsg.MetadataRequestTopic, made map[string]made, 
 }
 
 func (a *API) metadataByID(t *kmsg.MetadataRequestTopic, req *kmsg.MetadataRequest, info cluster.Info) kmsg.MetadataResponseTopic {
-	if found := a.reg.TopicByID(t.TopicID); found != nil && req.Version >= 12 {
+	if found := a.knownByID(t.TopicID); found != nil && req.Version >= 12 {
 		return a.describeTopic(found, req, info)
 	}
 	if cluster.ID(t.TopicID).IsZero() || req.Version < 12 {
@@ -158,7 +163,7 @@ func (a *API) describeTopic(t *cluster.Topic, req *kmsg.MetadataRequest, info cl
 	for i := range rt.Partitions {
 		p := &rt.Partitions[i]
 		p.Partition = int32(i)
-		p.Leader = a.reg.Leader(t.Name, t.LogOf(p.Partition))
+		p.Leader = a.leader(t, p.Partition)
 		p.LeaderEpoch = info.LeaderEpoch
 		p.Replicas = replicas(p.Leader, t.ReplicationFactor, info.Brokers)
 		p.ISR = p.Replicas

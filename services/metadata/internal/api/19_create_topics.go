@@ -54,6 +54,9 @@ func (a *API) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic,
 	if existing := a.admin.CheckNew(t.Topic); existing != nil && cluster.ValidateTopicName(t.Topic) == nil {
 		err = existing // Kafka tells of a topic that exists before anything else about it
 	}
+	if internal := refuseInternal(t.Topic); internal != nil {
+		err = internal
+	}
 	if err != nil {
 		return createdTopic(t.Topic, err)
 	}
@@ -67,6 +70,14 @@ func (a *API) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic,
 	rt.TopicID, rt.NumPartitions, rt.ReplicationFactor = created.ID, created.Partitions, created.ReplicationFactor
 	rt.Configs = createdConfigs(created)
 	return rt
+}
+
+// refuseInternal refuses changes of the internal topic, which is a view only.
+func refuseInternal(name string) error {
+	if name == cluster.OffsetsTopicName {
+		return refused(kerr.InvalidTopicException, "The topic "+name+" is internal: it shows the coordination logs and cannot be changed.")
+	}
+	return nil
 }
 
 func createdTopic(name string, err error) kmsg.CreateTopicsResponseTopic {

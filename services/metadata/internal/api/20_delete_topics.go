@@ -42,6 +42,9 @@ func (a *API) deleteTopic(ctx context.Context, t *kmsg.DeleteTopicsRequestTopic)
 	found, err := a.findTopic(ctx, t)
 	if err == nil {
 		rt.Topic, rt.TopicID = &found.Name, found.ID
+		err = refuseInternal(found.Name)
+	}
+	if err == nil {
 		err = a.admin.Delete(ctx, found)
 	}
 	rt.ErrorCode, rt.ErrorMessage = topics.Code(err)

@@ -45,6 +45,9 @@ func (a *API) createPartitions(ctx context.Context, r *handler.Request) (kmsg.Re
 }
 
 func (a *API) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+	if err := refuseInternal(t.Topic); err != nil {
+		return err
+	}
 	check := func(stored *cluster.Topic) error { return topics.CheckGrowth(stored, t, a.reg.Info().Brokers) }
 	if !validateOnly {
 		return a.admin.Grow(ctx, t.Topic, t.Count, check)

@@ -45,23 +45,47 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.DescribeCluster, 0, 2, a.describeCluster)
 }
 
+// known finds a topic by name in memory, the internal one included.
+func (a *API) known(name string) *cluster.Topic {
+	if name == cluster.OffsetsTopicName {
+		return a.reg.OffsetsTopic()
+	}
+	return a.reg.Topic(name)
+}
+
+// knownByID is known by id.
+func (a *API) knownByID(id [16]byte) *cluster.Topic {
+	if t := a.reg.OffsetsTopic(); t != nil && t.ID == id {
+		return t
+	}
+	return a.reg.TopicByID(id)
+}
+
 // topic finds a topic by name. Before it says that there is none, it makes sure
 // that none has just been made by another instance.
 func (a *API) topic(ctx context.Context, name string) *cluster.Topic {
-	if t := a.reg.Topic(name); t != nil || cluster.ValidateTopicName(name) != nil {
+	if t := a.known(name); t != nil || cluster.ValidateTopicName(name) != nil {
 		return t
 	}
 	a.catchUp(ctx)
-	return a.reg.Topic(name)
+	return a.known(name)
 }
 
 // topicByID is topic by id.
 func (a *API) topicByID(ctx context.Context, id [16]byte) *cluster.Topic {
-	if t := a.reg.TopicByID(id); t != nil {
+	if t := a.knownByID(id); t != nil {
 		return t
 	}
 	a.catchUp(ctx)
-	return a.reg.TopicByID(id)
+	return a.knownByID(id)
+}
+
+// leader is the broker that leads a partition.
+func (a *API) leader(t *cluster.Topic, partition int32) int32 {
+	if t.Name == cluster.OffsetsTopicName {
+		return a.reg.CoordinationLeader(partition)
+	}
+	return a.reg.Leader(t.Name, t.LogOf(partition))
 }
 
 // catchUp does its best: without it, the answer is that of a moment ago.
