@@ -185,6 +185,7 @@ func (c *Channel) Flush(processor int) {
 // Disconnected tells that a connection is gone, or (half) that its peer sends
 // nothing more but still reads.
 func (c *Channel) Disconnected(processor int, token uint64, half bool) {
+	c.Flush(processor) // the connection's last request must not come after its end
 	c.inbox.put(func(in *inbox) {
 		in.disconnected = append(in.disconnected, disconnect{connKey{uint16(processor), token}, half})
 	})

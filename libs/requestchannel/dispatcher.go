@@ -56,8 +56,9 @@ func (d *dispatcher) init(c *Channel) {
 func (d *dispatcher) run(ctx context.Context) {
 	d.sender.start(d.c)
 	defer d.sender.stop()
-	reconnected := d.c.nc.StatusChanged(nats.CONNECTED)
+	reconnected, large := d.c.nc.StatusChanged(nats.CONNECTED), d.c.large.StatusChanged(nats.CONNECTED)
 	defer d.c.nc.RemoveStatusListener(reconnected)
+	defer d.c.large.RemoveStatusListener(large)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	d.in.viewChanged = true
@@ -80,6 +81,8 @@ func (d *dispatcher) run(ctx context.Context) {
 			d.shutDown()
 			return
 		case <-reconnected:
+			d.in.reconnected = true
+		case <-large:
 			d.in.reconnected = true
 		case <-timer.C:
 		case <-d.c.inbox.wakeup:

@@ -45,8 +45,9 @@ func (p *presence) wake() {
 func (p *presence) run(ctx context.Context) {
 	tick := time.NewTicker(AnnouncementInterval)
 	defer tick.Stop()
-	reconnected := p.s.nc.StatusChanged(nats.CONNECTED)
+	reconnected, large := p.s.nc.StatusChanged(nats.CONNECTED), p.s.large.StatusChanged(nats.CONNECTED)
 	defer p.s.nc.RemoveStatusListener(reconnected)
+	defer p.s.large.RemoveStatusListener(large)
 	p.announce()
 	for ctx.Err() == nil {
 		select {
@@ -54,6 +55,8 @@ func (p *presence) run(ctx context.Context) {
 		case <-tick.C:
 			p.announce()
 		case <-reconnected:
+			p.afterReconnect()
+		case <-large:
 			p.afterReconnect()
 		case <-p.wakeup:
 			p.announceToNewcomers()
