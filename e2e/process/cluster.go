@@ -73,7 +73,7 @@ func StartNATS(t testing.TB) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: Ports(t, 1), NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 8 << 20,
+		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 16 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
