@@ -36,14 +36,6 @@ func plain(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-'
 }
 
-// ConsumerOffsets is the name of Kafka's internal topic for group state. Groups
-// keep theirs in coordination logs; tools that ask for the topic find it, empty.
-const ConsumerOffsets = "__consumer_offsets"
-
-// Internal tells whether a topic is one of Kafka's own (Topic.isInternal):
-// consumers of patterns leave it out.
-func Internal(name string) bool { return name == ConsumerOffsets }
-
 // Collide tells whether two names become the same when '.' and '_' are one
 // character, as they are in Kafka's metric names: Kafka refuses the second.
 func Collide(a, b string) bool { return a != b && unifyName(a) == unifyName(b) }

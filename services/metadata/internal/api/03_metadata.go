@@ -76,13 +76,15 @@ type made struct {
 }
 
 // makeMissing makes the topics that are asked for, missing and allowed to be
-// made, several at a time. Kafka's internal topic is there for whoever asks.
+// made, several at a time.
 func (a *API) makeMissing(ctx context.Context, req *kmsg.MetadataRequest) map[string]made {
-	allowed := a.settings.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
+	if !a.settings.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
+		return nil
+	}
 	var missing []string
 	out := make(map[string]made)
 	for _, t := range req.Topics {
-		if t.Topic == nil || !allowed && !cluster.Internal(*t.Topic) {
+		if t.Topic == nil {
 			continue
 		}
 		if _, twice := out[*t.Topic]; !twice && a.known(*t.Topic) == nil && *t.Topic != cluster.OffsetsTopicName {
@@ -98,11 +100,7 @@ func (a *API) makeMissing(ctx context.Context, req *kmsg.MetadataRequest) map[st
 }
 
 func (a *API) autoCreate(ctx context.Context, name string) made {
-	limits := a.limits()
-	if cluster.Internal(name) {
-		limits.DefaultPartitions = a.reg.Info().CoordinationLogs
-	}
-	spec, err := topics.Resolve(&kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1}, limits)
+	spec, err := topics.Resolve(&kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: -1, ReplicationFactor: -1}, a.limits())
 	if err != nil {
 		return made{err: err}
 	}
@@ -157,7 +155,7 @@ func missingTopic(t *kmsg.MetadataRequestTopic, e *kerr.Error) kmsg.MetadataResp
 
 func (a *API) describeTopic(t *cluster.Topic, req *kmsg.MetadataRequest, info cluster.Info) kmsg.MetadataResponseTopic {
 	rt := kmsg.NewMetadataResponseTopic()
-	rt.Topic, rt.TopicID, rt.IsInternal = &t.Name, t.ID, cluster.Internal(t.Name)
+	rt.Topic, rt.TopicID, rt.IsInternal = &t.Name, t.ID, t.Name == cluster.OffsetsTopicName
 	rt.AuthorizedOperations = operations(req.IncludeTopicAuthorizedOperations, topicOperations)
 	rt.Partitions = make([]kmsg.MetadataResponseTopicPartition, t.Partitions)
 	for i := range rt.Partitions {
