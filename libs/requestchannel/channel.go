@@ -38,8 +38,8 @@ type ChannelConfig struct {
 	ProbeInterval time.Duration
 	// Known gives the api versions by service that the cluster had before.
 	Known map[string]protocol.Ranges
-	// OnVersions is told, on a goroutine of its own, when a service's versions
-	// change.
+	// OnVersions is told when a service's versions change. It runs on the
+	// dispatcher and must not block.
 	OnVersions func(service string, versions protocol.Ranges)
 	// Now is the clock of Call.Received: monotonic nanoseconds.
 	Now     func() int64

@@ -96,7 +96,7 @@ func (d *dispatcher) learnVersions(handlers []Handler) {
 		}
 		d.known[service], changed = r, true
 		if d.c.cfg.OnVersions != nil {
-			go d.c.cfg.OnVersions(service, r)
+			d.c.cfg.OnVersions(service, r)
 		}
 	}
 	if changed {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -50,30 +51,47 @@ type Validator interface{ Validate() error }
 func Parse(cfgs ...Validator) error {
 	var errs []error
 	for _, cfg := range cfgs {
+		unread := map[string]bool{}
 		if err := env.Parse(cfg); err != nil {
-			errs = append(errs, byVariable(cfg, err)...)
-		} else if err := cfg.Validate(); err != nil {
-			errs = append(errs, err)
+			for _, e := range byVariable(cfg, err) {
+				unread[variable(e.Error())] = true
+				errs = append(errs, e)
+			}
 		}
+		errs = append(errs, lines(cfg.Validate(), unread)...)
 	}
-	return unique(errors.Join(errs...))
+	return unique(errs)
 }
 
-// unique keeps one of equal lines: a variable that several services of one
-// process share is reported once.
-func unique(err error) error {
+// variable is the one that a line of an error begins with.
+func variable(line string) string {
+	name, _, _ := strings.Cut(line, " ")
+	return strings.TrimSuffix(name, ":")
+}
+
+// lines splits an error, without what it says of variables that could not be
+// read: they have no value to speak of.
+func lines(err error, unread map[string]bool) (out []error) {
 	if err == nil {
 		return nil
 	}
-	var lines []string
-	seen := map[string]bool{}
-	for _, line := range strings.Split(err.Error(), "\n") {
-		if !seen[line] {
-			seen[line] = true
-			lines = append(lines, line)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !unread[variable(line)] {
+			out = append(out, errors.New(line))
 		}
 	}
-	return errors.New(strings.Join(lines, "\n"))
+	return out
+}
+
+// unique joins errors, one of equal ones: a variable that several services of
+// one process share is reported once.
+func unique(errs []error) error {
+	seen := map[string]bool{}
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool {
+		twice := seen[err.Error()]
+		seen[err.Error()] = true
+		return twice
+	})...)
 }
 
 // byVariable words the errors of env by variable instead of by struct field.

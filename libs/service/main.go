@@ -65,7 +65,9 @@ func run(name string, process Process, build Build, log *slog.Logger) error {
 	deps.Ready.Done(name)
 	begun := time.Now()
 	err = Group(ctx, append(runners, r)...)
-	log.Info("stopped in order", "service", name, "ran", time.Since(begun).Round(time.Millisecond).String())
+	if err == nil {
+		log.Info("stopped in order", "service", name, "ran", time.Since(begun).Round(time.Millisecond).String())
+	}
 	return err
 }
 

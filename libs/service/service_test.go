@@ -44,6 +44,16 @@ func TestParseNamesEveryVariable(t *testing.T) {
 	}
 }
 
+// One variable that cannot be read does not hide what is wrong with others.
+func TestParseAndValidateTogether(t *testing.T) {
+	t.Setenv("EXAMPLE_NUMBER", "x")
+	t.Setenv("KANAL_CLUSTER", "a b")
+	err := Parse(new(example))
+	if err == nil || !strings.Contains(err.Error(), "KANAL_CLUSTER") || strings.Count(err.Error(), "EXAMPLE_NUMBER") != 1 {
+		t.Fatal(err)
+	}
+}
+
 // A variable that several configurations share is reported once.
 func TestParseReportsOnce(t *testing.T) {
 	t.Setenv("KANAL_CLUSTER", "a b")

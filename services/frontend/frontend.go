@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,6 +42,9 @@ type Service struct {
 	requests  *requests
 	server    *socketserver.Server
 	channel   *requestchannel.Channel
+
+	saving     sync.WaitGroup // of api versions
+	stopSaving context.CancelFunc
 }
 
 // New makes a front end. It connects to NATS and opens no port yet.
@@ -109,7 +113,12 @@ func (s *Service) build() (err error) {
 		Metrics: requestchannel.NewChannelMetrics(s.deps.Metrics),
 	}
 	if s.registry != nil {
-		cfg.Known, cfg.OnVersions = s.registry.Versions(), s.saveVersions
+		saving, stop := context.WithCancel(context.Background())
+		s.stopSaving = stop
+		cfg.Known = s.registry.Versions()
+		cfg.OnVersions = func(service string, versions protocol.Ranges) {
+			s.saving.Go(func() { s.saveVersions(saving, service, versions) })
+		}
 	}
 	if s.channel, err = requestchannel.NewChannel(cfg, s.nc, s.large, s.requests, s.log); err != nil {
 		return err
@@ -127,10 +136,10 @@ const probeInterval = 25 * time.Millisecond
 
 // saveVersions keeps what a service answers in the cluster's bucket, so that a
 // front end that starts while it is away knows it too.
-func (s *Service) saveVersions(service string, versions protocol.Ranges) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (s *Service) saveVersions(ctx context.Context, service string, versions protocol.Ranges) {
+	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := s.registry.SaveVersions(ctx, service, versions); err != nil {
+	if err := s.registry.SaveVersions(limit, service, versions); err != nil && ctx.Err() == nil {
 		s.log.Warn("api versions not saved; a front end that starts while the service is away does not know them", "service", service, "err", err)
 	}
 }
@@ -247,6 +256,10 @@ func (s *Service) Advertised() string {
 }
 
 func (s *Service) close() {
+	if s.stopSaving != nil {
+		s.stopSaving()
+		s.saving.Wait()
+	}
 	if s.registry != nil {
 		s.registry.Close()
 	}
