@@ -107,7 +107,10 @@ func (c *Coordinator) deleteGroup(e *entry, id string, answer func(*kerr.Error),
 			}
 			answer(nil)
 		case errors.Is(err, log.ErrConflict):
-			again() // the group was loaded again before this
+			if c.groups[id] == e { // not loaded again, or not yet
+				e.Revive()
+			}
+			again()
 		default:
 			if c.groups[id] == e {
 				c.restore(id, kerr.NotCoordinator)

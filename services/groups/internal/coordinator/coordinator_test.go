@@ -41,6 +41,22 @@ func open(t testing.TB, s *logtest.Stream, change func(*Config)) *Coordinator {
 	return c
 }
 
+// openDeaf opens a coordinator that learns of foreign messages only when it
+// writes itself, if the stream's feed is lost as well.
+func openDeaf(t testing.TB, s *logtest.Stream) *Coordinator {
+	t.Helper()
+	table, err := log.OpenTable(t.Context(), nil, log.TableConfig{Stream: "test", Storage: s, Log: quiet, Tune: func(c *log.Config) { c.Silence = time.Hour }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(Config{
+		Group: group.Settings{NewMemberTimeout: time.Minute}, CleanInterval: time.Hour, Log: quiet,
+		Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true },
+	}, table)
+	t.Cleanup(c.Close)
+	return c
+}
+
 func noPark(time.Duration) {}
 
 // become joins a group that nobody else is in, and syncs.
@@ -131,13 +147,7 @@ func TestAcknowledgedCommitsAreNeverLost(t *testing.T) {
 // A holder that is one no longer may not refuse what the log allows.
 func TestRefusalsRestOnTheLog(t *testing.T) {
 	s := logtest.NewStream(1, logtest.Faults{LostFeed: 1}) // nobody tells the old one
-	table, err := log.OpenTable(t.Context(), nil, log.TableConfig{Stream: "test", Storage: s, Log: quiet, Tune: func(c *log.Config) { c.Silence = time.Hour }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := Config{Group: group.Settings{NewMemberTimeout: time.Minute}, CleanInterval: time.Hour, Log: quiet, Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true }}
-	old := New(cfg, table)
-	t.Cleanup(old.Close)
+	old := openDeaf(t, s)
 	young := open(t, s, nil)
 	member, generation := become(t, young, "g", time.Minute)
 	if e := old.Heartbeat(t.Context(), "g", member, "", generation); e != nil {
@@ -192,6 +202,44 @@ func TestForeignMessages(t *testing.T) {
 	if got := <-wait; got.Err != nil {
 		t.Errorf("who waited in the quiet group was told %+v", got)
 	}
+}
+
+// A foreign message about another group comes between a group's decision and
+// its store: the store is made again.
+func TestStoresAreMadeAgain(t *testing.T) {
+	s := logtest.NewStream(1, logtest.Faults{LostFeed: 1})
+	a, b := openDeaf(t, s), open(t, s, nil)
+	if e := b.Commit(t.Context(), "other", commitOf(1)); e != nil {
+		t.Fatal(e)
+	}
+	become(t, a, "g", time.Minute)
+	if d, e := b.Describe(t.Context(), "g"); e != nil || d.State != group.Stable {
+		t.Errorf("seen as %+v, %v", d, e)
+	}
+}
+
+func TestForeignDeletionsAreSeen(t *testing.T) {
+	s := logtest.NewStream(1, logtest.Faults{})
+	a, b := open(t, s, nil), open(t, s, nil)
+	if e := a.Commit(t.Context(), "g", commitOf(1)); e != nil {
+		t.Fatal(e)
+	}
+	if e, each := b.DeleteOffsets(t.Context(), "g", []Partition{{Topic: "t"}}, nil); e != nil || each[0] != nil {
+		t.Fatal(e, each)
+	}
+	if got := offset(t, a, "g"); got != -1 {
+		t.Errorf("still there: %d", got)
+	}
+	member, generation := become(t, a, "h", time.Minute)
+	if e := b.Leave(t.Context(), "h", []Leaving{{MemberID: member}}); e[0] != nil {
+		t.Fatal(e[0])
+	}
+	if e := b.Delete(t.Context(), "h"); e != nil {
+		t.Fatal(e)
+	}
+	eventually(t, "no heartbeats in the deleted group", func() bool {
+		return a.Heartbeat(t.Context(), "h", member, "", generation) == kerr.UnknownMemberID
+	})
 }
 
 func TestCloseAnswersWhoWaits(t *testing.T) {

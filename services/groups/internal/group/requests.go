@@ -86,6 +86,13 @@ func (g *Group) Delete() *kerr.Error {
 	return nil
 }
 
+// Revive takes back a Delete that did not get through.
+func (g *Group) Revive() {
+	if g.state == Dead {
+		g.state = Empty
+	}
+}
+
 // Abandon tells that nobody waits for the answer of a ticket any more: the
 // client is gone. A member that never learned its id cannot come back; others
 // have a session's time to.
