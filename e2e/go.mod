@@ -18,6 +18,10 @@ require kanal/services/groups v0.0.0
 
 replace kanal/services/groups => ../services/groups
 
+require kanal/services/kanalctl v0.0.0
+
+replace kanal/services/kanalctl => ../services/kanalctl
+
 require kanal/services/metadata v0.0.0
 
 replace kanal/services/metadata => ../services/metadata

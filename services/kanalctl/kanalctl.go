@@ -1,0 +1,94 @@
+// Package kanalctl is the command line for people: what lives in a cluster, and
+// what it keeps. It asks nobody: it listens to the announcements by which front
+// ends and handlers know each other (libs/requestchannel), and reads the
+// cluster's bucket (libs/cluster). It changes nothing.
+package kanalctl
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"kanal/libs/service"
+)
+
+// ErrUsage is wrapped by what is wrong with a command line.
+var ErrUsage = errors.New("kanalctl -h explains")
+
+const usage = `Usage: kanalctl status [-json] [-watch]
+       kanalctl topics [-json]
+       kanalctl -version | -h
+
+  status  front ends and handlers that live, and who holds which broker.
+          It listens for a bit more than a second, which is how often they
+          announce themselves. -watch goes on and prints every change.
+  topics  topics with their partitions, logs and configs
+
+  -json   JSON instead of a table; with -watch one object per line
+
+Environment:
+`
+
+// Run executes a command line, without the program's name. Results go to
+// stdout. It returns when the command is done, or ctx ends it.
+func Run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := newFlags()
+	version := flags.Bool("version", false, "")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return printUsage(stdout)
+	case err != nil:
+		return fmt.Errorf("%w; %w", err, ErrUsage)
+	case *version:
+		_, err := fmt.Fprintf(stdout, "kanalctl %s (%s)\n", service.Release, service.Revision())
+		return err
+	case flags.NArg() == 0:
+		return fmt.Errorf("no command; %w", ErrUsage)
+	}
+	return command(ctx, flags.Arg(0), flags.Args()[1:], stdout)
+}
+
+// command runs one command with its own flags.
+func command(ctx context.Context, name string, args []string, stdout io.Writer) error {
+	flags := newFlags()
+	asJSON := flags.Bool("json", false, "")
+	var watch bool
+	var run func(*session) error
+	switch name {
+	case "status":
+		flags.BoolVar(&watch, "watch", false, "")
+		run = func(s *session) error { return s.status(ctx, watch) }
+	case "topics":
+		run = func(s *session) error { return s.topics(ctx) }
+	default:
+		return fmt.Errorf("unknown command %q; %w", name, ErrUsage)
+	}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return printUsage(stdout)
+	} else if err != nil {
+		return fmt.Errorf("%s: %w; %w", name, err, ErrUsage)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s: unknown argument %q; %w", name, flags.Arg(0), ErrUsage)
+	}
+	s, err := connect(output{stdout, *asJSON})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return run(s)
+}
+
+// newFlags is a set of flags that leaves the words to us.
+func newFlags() *flag.FlagSet {
+	flags := flag.NewFlagSet("kanalctl", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
+
+func printUsage(stdout io.Writer) error {
+	_, err := io.WriteString(stdout, usage+variables())
+	return err
+}
