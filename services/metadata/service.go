@@ -25,8 +25,9 @@ import (
 // openTimeout bounds how long the cluster's bucket may take to open.
 const openTimeout = 30 * time.Second
 
-// batchOverhead is what stands around a record batch in a message of NATS.
-const batchOverhead = 64 << 10
+// batchOverhead is at least what stands around a record batch in a message of
+// NATS: the records service takes batches up to a little more.
+const batchOverhead = 1 << 10
 
 // Service is one instance of the metadata service.
 type Service struct {

@@ -68,7 +68,7 @@ func (a *API) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic,
 	}
 	rt := createdTopic(t.Topic, nil)
 	rt.TopicID, rt.NumPartitions, rt.ReplicationFactor = created.ID, created.Partitions, created.ReplicationFactor
-	rt.Configs = createdConfigs(created)
+	rt.Configs = a.createdConfigs(created)
 	return rt
 }
 
@@ -89,12 +89,12 @@ func createdTopic(name string, err error) kmsg.CreateTopicsResponseTopic {
 	return rt
 }
 
-func createdConfigs(t *cluster.Topic) []kmsg.CreateTopicsResponseTopicConfig {
+func (a *API) createdConfigs(t *cluster.Topic) []kmsg.CreateTopicsResponseTopicConfig {
 	out := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(cluster.TopicConfigs))
 	for i := range cluster.TopicConfigs {
 		d := &cluster.TopicConfigs[i]
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		value := t.Config(d.Name)
+		value := a.settings.effective(d.Name, t.Config(d.Name))
 		c.Name, c.Value, c.ReadOnly, c.Source = d.Name, &value, d.ReadOnly, int8(kmsg.ConfigSourceDefaultConfig)
 		if _, set := t.Configs[d.Name]; set {
 			c.Source = int8(kmsg.ConfigSourceDynamicTopicConfig)

@@ -60,7 +60,7 @@ func (a *API) topicConfigs(ctx context.Context, name string) ([]configEntry, err
 	}
 	out := make([]configEntry, 0, len(cluster.TopicConfigs))
 	for i := range cluster.TopicConfigs {
-		out = append(out, topicConfigEntry(t, &cluster.TopicConfigs[i]))
+		out = append(out, topicConfigEntry(t, &cluster.TopicConfigs[i], &a.settings))
 	}
 	return out, nil
 }
@@ -78,5 +78,5 @@ func (a *API) brokerConfigs(name string) ([]configEntry, error) {
 	if brokers := a.reg.Info().Brokers; id < 1 || int32(id) > brokers {
 		return nil, refused(kerr.InvalidRequest, "Unknown broker id "+name+": brokers are 1 to "+itoa(brokers)+".")
 	}
-	return brokerEntries(int32(id), a.settings, a.reg.Info()), nil
+	return brokerEntries(int32(id), &a.settings, a.reg.Info()), nil
 }

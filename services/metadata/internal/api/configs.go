@@ -43,10 +43,19 @@ func (e *configEntry) response(req *kmsg.DescribeConfigsRequest) kmsg.DescribeCo
 	return c
 }
 
-func topicConfigEntry(t *cluster.Topic, d *cluster.ConfigDef) configEntry {
+// effective is the value that holds: NATS may carry less than a topic asks for,
+// when its max_payload is small or was lowered.
+func (s *Settings) effective(name, value string) string {
+	if n, err := strconv.Atoi(value); name == "max.message.bytes" && err == nil && n > s.MaxMessageBytes {
+		return strconv.Itoa(s.MaxMessageBytes)
+	}
+	return value
+}
+
+func topicConfigEntry(t *cluster.Topic, d *cluster.ConfigDef, s *Settings) configEntry {
 	e := configEntry{name: d.Name, kind: d.Type, readOnly: d.ReadOnly, doc: d.Doc}
 	if v, set := t.Configs[d.Name]; set {
-		e.values = append(e.values, configValue{d.Name, v, kmsg.ConfigSourceDynamicTopicConfig})
+		e.values = append(e.values, configValue{d.Name, s.effective(d.Name, v), kmsg.ConfigSourceDynamicTopicConfig})
 	}
 	if d.Name == cluster.ConfigLogs { // its default depends on the topic
 		if len(e.values) == 0 {
@@ -58,14 +67,14 @@ func topicConfigEntry(t *cluster.Topic, d *cluster.ConfigDef) configEntry {
 	if synonym == "" {
 		synonym = d.Name
 	}
-	e.values = append(e.values, configValue{synonym, d.Default, kmsg.ConfigSourceDefaultConfig})
+	e.values = append(e.values, configValue{synonym, s.effective(d.Name, d.Default), kmsg.ConfigSourceDefaultConfig})
 	return e
 }
 
 // brokerEntries describes a broker: what this service was started with, and the
 // defaults of topics under their names as broker configs. All brokers are the
 // same but for the id.
-func brokerEntries(id int32, s Settings, info cluster.Info) []configEntry {
+func brokerEntries(id int32, s *Settings, info cluster.Info) []configEntry {
 	static := func(name string, kind cluster.ConfigType, value, fallback, doc string) configEntry {
 		e := configEntry{name: name, kind: kind, readOnly: true, doc: doc}
 		if value != fallback {
@@ -86,7 +95,7 @@ func brokerEntries(id int32, s Settings, info cluster.Info) []configEntry {
 		d := &cluster.TopicConfigs[i]
 		if d.Synonym != "" {
 			out = append(out, configEntry{name: d.Synonym, kind: d.Type, readOnly: true, doc: d.Doc,
-				values: []configValue{{d.Synonym, d.Default, kmsg.ConfigSourceDefaultConfig}}})
+				values: []configValue{{d.Synonym, s.effective(d.Name, d.Default), kmsg.ConfigSourceDefaultConfig}}})
 		}
 	}
 	return out
