@@ -42,7 +42,7 @@ type Poller struct {
 	ready    int   // what harvest found
 	err      error // why harvest gave up
 	mean     float64
-	deadline bool // file has a read deadline
+	deadline time.Time // of reading file; zero: none
 
 	state atomic.Int32
 }

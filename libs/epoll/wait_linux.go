@@ -17,7 +17,7 @@ const Forever time.Duration = -1
 const parkAbove = 1.5
 
 // Wait gives the events that are there, or sleeps until some are, a Wake, or the timeout (0: does not sleep, negative:
-// no timeout; rounded up to the next millisecond where it sleeps in the kernel). The events are valid until the next
+// no timeout; rounded up to the next millisecond where it sleeps in the kernel). It may come back early with none. The events are valid until the next
 // Wait.
 //
 // How it sleeps decides the speed. A thread blocked in epoll_wait answers a single connection in 7 us, but hands its P
@@ -77,16 +77,25 @@ func (p *Poller) park(timeout time.Duration) (int, error) {
 	return p.ready, errors.Join(err, p.err)
 }
 
+// deadlineSlack is how late a timeout in the netpoller may come. A loop whose next due time stays the same, or moves
+// away, then sets it once and not at every sleep; a wake-up too early does no harm.
+const deadlineSlack = time.Millisecond
+
 func (p *Poller) setDeadline(timeout time.Duration) error {
 	if timeout < 0 {
-		if !p.deadline {
+		if p.deadline.IsZero() {
 			return nil
 		}
-		p.deadline = false
-		return p.file.SetReadDeadline(time.Time{})
+		p.deadline = time.Time{}
+		return p.file.SetReadDeadline(p.deadline)
 	}
-	p.deadline = true
-	return p.file.SetReadDeadline(time.Now().Add(timeout))
+	now := time.Now()
+	due := now.Add(timeout)
+	if p.deadline.After(now) && p.deadline.Before(due.Add(deadlineSlack)) {
+		return nil
+	}
+	p.deadline = due
+	return p.file.SetReadDeadline(due)
 }
 
 // block sleeps in epoll_wait.

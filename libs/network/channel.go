@@ -24,6 +24,7 @@ type Channel struct {
 
 	in  receive
 	out output
+	timing
 }
 
 // Token names the channel: 64 bits, never 0, never used again by this selector.

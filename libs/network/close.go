@@ -19,6 +19,9 @@ func (s *Selector) CloseChannel(c *Channel, reason CloseReason, cause error) {
 		_, _ = s.write(c)
 		s.discard(c)
 	}
+	if reason == ReasonWriteDeadline {
+		reset(c)
+	}
 	if err := c.transport.Close(); err != nil && cause == nil {
 		cause = err
 	}
@@ -26,6 +29,7 @@ func (s *Selector) CloseChannel(c *Channel, reason CloseReason, cause error) {
 	s.slots[slot] = nil
 	s.freed = append(s.freed, slot)
 	s.open--
+	s.timers.remove(c)
 	c.in.release(s.mem)
 	s.disconnected.add(Closed{Channel: c, Reason: reason, Err: cause, Lost: s.lost(c)})
 }
@@ -36,6 +40,11 @@ func (s *Selector) discard(c *Channel) {
 	if !c.ended && c.transport == &c.plain {
 		_, _, _ = c.plain.Read(s.gathered)
 	}
+}
+
+// reset makes the close a reset: else the kernel would hold on to megabytes that nobody takes.
+func reset(c *Channel) {
+	_ = unix.SetsockoptLinger(c.plain.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
 // lost empties the queue of sends.

@@ -3,13 +3,22 @@ package network
 // CloseReason is why a connection was closed: a log field and a metric label.
 type CloseReason uint8
 
-// The reasons. The first group is normal life, the second the peer's fault, the third ours.
+// The reasons. The first group is normal life, the second a limit that the peer met, the third the peer's fault, the
+// last ours.
 const (
 	ReasonNone          CloseReason = iota // not closed
 	ReasonPeerClosed                       // the peer closed after its last answer
 	ReasonPeerReset                        // the peer reset the connection, or went away with answers unread
 	ReasonHandlerClosed                    // the handler answered CloseConnection (M8, M9)
+	ReasonIdleExpired                      // nothing came for the idle time (K1)
 	ReasonShutdown                         // this server stops, or its listener
+
+	ReasonFirstRequestDeadline   // no complete request came in time after connecting
+	ReasonWriteDeadline          // the peer took nothing of what was due to it for too long
+	ReasonExcessConnection       // closed for a connection of a privileged listener (D7)
+	ReasonTooManyConnections     // refused: the server or the listener has as many as it may (D4, D5)
+	ReasonTooManyConnectionsOfIP // refused: the address has as many as it may (D3)
+	ReasonConnectionRateOfIP     // refused: the address connects too often (C8, D11)
 
 	ReasonInvalidSize        // a frame's size below 0 or above the limit (I3)
 	ReasonTLSOnPlaintext     // a TLS handshake on a plaintext port, which would read as a huge size
@@ -31,7 +40,9 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"none", "peer_closed", "peer_reset", "handler_closed", "shutdown",
+	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown",
+	"first_request_deadline", "write_deadline", "excess_connection", "too_many_connections",
+	"too_many_connections_of_ip", "connection_rate_of_ip",
 	"invalid_size", "tls_on_plaintext", "invalid_request", "unsupported_api", "unsupported_version",
 	"read_failed", "write_failed", "connect_failed", "register_failed", "illegal_state", "no_handler", "deadline",
 	"frame_let_go", "internal",
@@ -53,10 +64,15 @@ func (r CloseReason) Violation() bool {
 // Normal tells whether such a close belongs to a healthy life.
 func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonShutdown }
 
-// fromPeer tells whether the connection is already gone, so that nothing can be written to it any more.
+// Limit tells whether the connection met a limit that was set for it.
+func (r CloseReason) Limit() bool {
+	return r >= ReasonFirstRequestDeadline && r <= ReasonConnectionRateOfIP
+}
+
+// fromPeer tells whether the connection is already gone, or as good as, so that nothing can be written to it any more.
 func (r CloseReason) fromPeer() bool {
 	switch r {
-	case ReasonPeerReset, ReasonReadFailed, ReasonWriteFailed, ReasonConnectFailed:
+	case ReasonPeerReset, ReasonReadFailed, ReasonWriteFailed, ReasonConnectFailed, ReasonWriteDeadline:
 		return true
 	}
 	return false

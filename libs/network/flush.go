@@ -31,9 +31,11 @@ func (s *Selector) flush(c *Channel) {
 		s.CloseChannel(c, failure(err, ReasonWriteFailed), err)
 		return
 	}
-	if c.full = full; !full {
-		s.resume(c) // an ended channel closes after its last answer
+	if c.full = full; full {
+		s.stall(c)
+		return
 	}
+	s.resume(c) // an ended channel closes after its last answer
 }
 
 func (s *Selector) write(c *Channel) (full bool, err error) {

@@ -14,11 +14,15 @@ func (s *Selector) Poll(timeout time.Duration) error {
 	if s.busy() {
 		timeout = 0
 	}
-	events, err := s.poller.Wait(timeout)
+	events, err := s.poller.Wait(s.wait(timeout))
+	if s.clock != nil {
+		s.now = s.clock()
+	}
 	for i := range events {
 		s.note(&events[i])
 	}
 	s.serveReady()
+	s.expire()
 	return err
 }
 
@@ -50,6 +54,7 @@ func (s *Selector) note(e *epoll.Event) {
 	if c == nil {
 		return // closed since Wait found it
 	}
+	s.touch(c)
 	if c.connecting && !s.finishConnect(c) {
 		return
 	}

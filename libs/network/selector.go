@@ -19,8 +19,10 @@ const (
 
 // Config of a Selector.
 type Config struct {
-	MaxReceiveSize  int // largest frame taken, without its size bytes (socket.request.max.bytes)
-	ReceivesPerPoll int // of one channel; 1 for servers (F5, also if 0), more for clients that do not mute
+	MaxReceiveSize  int          // largest frame taken, without its size bytes (socket.request.max.bytes)
+	ReceivesPerPoll int          // of one channel; 1 for servers (F5, also if 0), more for clients that do not mute
+	Now             func() int64 // monotonic nanoseconds; asked once per Poll. Without it there are no deadlines
+	Deadlines       Deadlines
 }
 
 // Receive is a complete frame; it is valid until the next Poll.
@@ -45,9 +47,14 @@ type Stats struct{ ReceivedBytes, SentBytes, Receives, Sends uint64 }
 // except Wake.
 type Selector struct {
 	// immutable after New
-	poller  *epoll.Poller
-	limit   int
-	perPoll int
+	poller    *epoll.Poller
+	limit     int
+	perPoll   int
+	clock     func() int64
+	deadlines Deadlines
+
+	now    int64 // when the last Poll got its events
+	timers timers
 
 	mem      *memory
 	gathered []byte // scratch of writes
@@ -77,10 +84,14 @@ func New(cfg Config) (*Selector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Selector{
+	s := &Selector{
 		poller: poller, limit: cfg.MaxReceiveSize, perPoll: max(cfg.ReceivesPerPoll, 1),
 		mem: newMemory(), gathered: make([]byte, readRoom),
-	}, nil
+	}
+	if cfg.Now != nil {
+		s.clock, s.deadlines, s.now = cfg.Now, cfg.Deadlines, cfg.Now()
+	}
+	return s, nil
 }
 
 // Wake ends the present or next Poll's wait (F10). Any goroutine may call it while the selector is open.
@@ -113,6 +124,7 @@ func (s *Selector) add(c *Channel, interest uint32) (*Channel, error) {
 	}
 	s.slots[slot] = c
 	s.open++
+	s.begin(c)
 	return c, nil
 }
 
@@ -156,6 +168,9 @@ func (s *Selector) Open() int { return s.open }
 
 // Stats gives the counters.
 func (s *Selector) Stats() Stats { return s.stats }
+
+// Now is when the last Poll got its events, by Config.Now.
+func (s *Selector) Now() int64 { return s.now }
 
 // Receives are the frames of the last Poll.
 func (s *Selector) Receives() []Receive { return s.receives }
@@ -205,6 +220,7 @@ func (s *Selector) MaybeUnmute(c *Channel) bool {
 	next, unmuted := c.state.MaybeUnmute()
 	c.state = next
 	if unmuted {
+		s.touch(c)
 		s.resume(c)
 	}
 	return unmuted

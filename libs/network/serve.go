@@ -69,7 +69,7 @@ func (s *Selector) cut(c *Channel) (served bool, err error) {
 		if frame == nil {
 			return served, err
 		}
-		served = true
+		served, c.served = true, true
 		s.stats.Receives++
 		s.receives = append(s.receives, Receive{c, frame})
 		s.retireLater(c)

@@ -27,7 +27,8 @@ func BenchmarkProcessorEcho(b *testing.B) {
 func benchmarkEcho(b *testing.B, connections, outstanding, size int) {
 	echo := new(socketservertest.Echo)
 	server, err := socketserver.New(socketserver.Config{Listeners: []socketserver.ListenerConfig{
-		{Name: "ECHO", Kind: socketserver.KindFrames, Handler: "echo", Host: "127.0.0.1", Processors: 1},
+		{Name: "ECHO", Kind: socketserver.KindFrames, Handler: "echo", Host: "127.0.0.1", Processors: 1,
+			MaxIdle: 10 * time.Minute, FirstRequestTimeout: 30 * time.Second, WriteTimeout: time.Minute},
 	}}, echo, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
 	if err != nil {
 		b.Fatal(err)

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
+
+	"kanal/libs/network"
 )
 
 // Kind says what a listener's frames are.
@@ -33,6 +36,13 @@ type ListenerConfig struct {
 	Backlog          int    // 1024 if 0 (socket.listen.backlog.size)
 	MaxRequestSize   int    // bytes of one frame, 104857600 if 0 (socket.request.max.bytes)
 	Privileged       bool   // requests may be forwarded ones (A6)
+	SendBuffer       int    // bytes of each socket; 0 or less: the system decides (socket.send.buffer.bytes, C3)
+	ReceiveBuffer    int    // likewise (socket.receive.buffer.bytes, C1)
+
+	// How long a connection is kept that brings nothing; 0 or less: for ever.
+	MaxIdle             time.Duration // without an event (connections.max.idle.ms, K1)
+	FirstRequestTimeout time.Duration // from accept to the first complete request
+	WriteTimeout        time.Duration // while the peer takes nothing of the answers that are due to it
 }
 
 func (l ListenerConfig) withDefaults() ListenerConfig {
@@ -42,6 +52,10 @@ func (l ListenerConfig) withDefaults() ListenerConfig {
 	setDefault(&l.Backlog, 1024)
 	setDefault(&l.MaxRequestSize, 104857600)
 	return l
+}
+
+func (l *ListenerConfig) deadlines() network.Deadlines {
+	return network.Deadlines{Idle: l.MaxIdle, FirstReceive: l.FirstRequestTimeout, Write: l.WriteTimeout}
 }
 
 func setDefault[T comparable](field *T, value T) {

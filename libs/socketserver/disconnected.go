@@ -33,12 +33,15 @@ func (p *Processor) disconnected(closed *network.Closed) {
 	}
 }
 
-// logClose warns of peers that break the protocol and of faults of our own; the rest is normal life.
+// logClose warns of peers that break the protocol and of faults of our own, and names those that met a limit; the rest
+// is normal life.
 func (p *Processor) logClose(closed *network.Closed) {
 	level := slog.LevelDebug
 	switch {
 	case closed.Reason == network.ReasonIllegalState || closed.Reason == network.ReasonInternal:
 		level = slog.LevelError
+	case closed.Reason.Limit():
+		level = slog.LevelInfo
 	case !closed.Reason.Normal():
 		level = slog.LevelWarn
 	}

@@ -33,7 +33,7 @@ func (l *ListenerConfig) bind() (bound []listening, err error) {
 		return nil, err
 	}
 	for broker, port := range l.ports() {
-		if bound, err = bindPort(bound, addresses, l.Host, port, broker); err != nil {
+		if bound, err = l.bindPort(bound, addresses, port, broker); err != nil {
 			return bound, err
 		}
 	}
@@ -57,9 +57,9 @@ func (l *ListenerConfig) ports() map[int32]int {
 // freePortTries bounds the search for a free port that is free on all addresses.
 const freePortTries = 16
 
-func bindPort(bound []listening, addresses []netip.Addr, host string, port int, broker int32) ([]listening, error) {
+func (l *ListenerConfig) bindPort(bound []listening, addresses []netip.Addr, port int, broker int32) ([]listening, error) {
 	for try := 1; ; try++ {
-		more, err := bindAddresses(addresses, port, broker)
+		more, err := l.bindAddresses(addresses, port, broker)
 		if err == nil {
 			return append(bound, more...), nil
 		}
@@ -67,17 +67,17 @@ func bindPort(bound []listening, addresses []netip.Addr, host string, port int, 
 			continue
 		}
 		if errors.Is(err, unix.EADDRINUSE) {
-			return bound, fmt.Errorf("port %d of host %q is in use, stop what uses it or configure another port: %w", port, host, err)
+			return bound, fmt.Errorf("port %d of host %q is in use, stop what uses it or configure another port: %w", port, l.Host, err)
 		}
-		return bound, fmt.Errorf("port %d of host %q: %w", port, host, err)
+		return bound, fmt.Errorf("port %d of host %q: %w", port, l.Host, err)
 	}
 }
 
 // bindAddresses binds the same port on several addresses. An address whose family the machine lacks is left out as long
 // as another can be had.
-func bindAddresses(addresses []netip.Addr, port int, broker int32) (bound []listening, err error) {
+func (l *ListenerConfig) bindAddresses(addresses []netip.Addr, port int, broker int32) (bound []listening, err error) {
 	for _, a := range addresses {
-		s, bindErr := bindAddress(netip.AddrPortFrom(a, uint16(port)))
+		s, bindErr := l.bindAddress(netip.AddrPortFrom(a, uint16(port)))
 		switch {
 		case bindErr == nil:
 			s.broker, port = broker, int(s.address.Port())
@@ -95,7 +95,7 @@ func bindAddresses(addresses []netip.Addr, port int, broker int32) (bound []list
 	return nil, err
 }
 
-func bindAddress(a netip.AddrPort) (listening, error) {
+func (l *ListenerConfig) bindAddress(a netip.AddrPort) (listening, error) {
 	family, sockaddr := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(a.Port())})
 	if a.Addr().Is4() {
 		sockaddr.(*unix.SockaddrInet4).Addr = a.Addr().As4()
@@ -106,7 +106,7 @@ func bindAddress(a netip.AddrPort) (listening, error) {
 	if err != nil {
 		return listening{}, os.NewSyscallError("socket", err)
 	}
-	local, err := bindSocket(fd, family, sockaddr)
+	local, err := l.bindSocket(fd, family, sockaddr)
 	if err != nil {
 		unix.Close(fd)
 		return listening{}, err
@@ -114,8 +114,8 @@ func bindAddress(a netip.AddrPort) (listening, error) {
 	return listening{fd: fd, address: local}, nil
 }
 
-func bindSocket(fd, family int, sockaddr unix.Sockaddr) (netip.AddrPort, error) {
-	if err := setUp(fd, family); err != nil {
+func (l *ListenerConfig) bindSocket(fd, family int, sockaddr unix.Sockaddr) (netip.AddrPort, error) {
+	if err := l.setUp(fd, family); err != nil {
 		return netip.AddrPort{}, os.NewSyscallError("setsockopt", err)
 	}
 	if err := unix.Bind(fd, sockaddr); err != nil {
@@ -124,8 +124,9 @@ func bindSocket(fd, family int, sockaddr unix.Sockaddr) (netip.AddrPort, error) 
 	return localAddress(fd)
 }
 
-// setUp sets the options; accepted sockets inherit no-delay and keep-alive (C3).
-func setUp(fd, family int) error {
+// setUp sets the options; accepted sockets inherit them (C3). The receive buffer counts for the window scale that the
+// handshake settles, so it must be there before (C1).
+func (l *ListenerConfig) setUp(fd, family int) error {
 	options := [][3]int{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}, // or a restart would wait for the connections of before
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -133,6 +134,11 @@ func setUp(fd, family int) error {
 	}
 	if family == unix.AF_INET6 {
 		options = append(options, [3]int{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0}) // [::] takes IPv4 as well
+	}
+	for option, size := range map[int]int{unix.SO_SNDBUF: l.SendBuffer, unix.SO_RCVBUF: l.ReceiveBuffer} {
+		if size > 0 {
+			options = append(options, [3]int{unix.SOL_SOCKET, option, size})
+		}
 	}
 	var errs []error
 	for _, o := range options {
@@ -167,7 +173,7 @@ func resolve(host string) ([]netip.Addr, error) {
 }
 
 func haveIPv6() bool {
-	s, err := bindAddress(netip.AddrPortFrom(netip.IPv6Unspecified(), 0))
+	s, err := new(ListenerConfig).bindAddress(netip.AddrPortFrom(netip.IPv6Unspecified(), 0))
 	if err == nil {
 		unix.Close(s.fd)
 	}

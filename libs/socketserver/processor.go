@@ -47,7 +47,7 @@ type connection struct {
 }
 
 func newProcessor(id int, l ListenerConfig, rc RequestChannel, m *metrics, log *slog.Logger) (*Processor, error) {
-	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize})
+	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines()})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (p *Processor) poll() {
 	if err := p.sel.Poll(p.timeout()); err != nil {
 		p.log.Error("poll failed", "err", err) // the kernel has no such errors for a valid descriptor (E8)
 	}
-	p.now = Now()
+	p.now = p.sel.Now()
 }
 
 func (p *Processor) timeout() time.Duration {

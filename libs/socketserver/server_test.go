@@ -218,10 +218,11 @@ func TestRoundRobin(t *testing.T) {
 	}
 }
 
-// Row C3.
+// Rows C1, C3: accepted sockets have their options, the buffers from before the handshake.
 func TestAcceptedSocketsHaveTheirOptions(t *testing.T) {
 	before := sockets(t)
-	f := start(t)
+	const size = 40_000
+	f := start(t, socketserver.ListenerConfig{SendBuffer: size, ReceiveBuffer: size + 1000})
 	c := f.dial(t)
 	c.send(request(1))
 	f.next(t)
@@ -235,6 +236,11 @@ func TestAcceptedSocketsHaveTheirOptions(t *testing.T) {
 		keepAlive, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 		flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		closeOnExec, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		send, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		receive, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		if send != 2*size || receive != 2*(size+1000) { // the kernel doubles, for its own use (socket(7))
+			t.Errorf("buffers of %d and %d bytes", send, receive)
+		}
 		if noDelay == 0 || keepAlive == 0 || flags&unix.O_NONBLOCK == 0 || closeOnExec == 0 {
 			t.Errorf("no-delay %d, keep-alive %d, flags %x, close on exec %d", noDelay, keepAlive, flags, closeOnExec)
 		}

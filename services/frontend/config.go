@@ -26,6 +26,20 @@ type Config struct {
 	RequestMaxBytes int `env:"KANAL_REQUEST_MAX_BYTES" envDefault:"104857600"`
 	// Backlog of listening sockets (socket.listen.backlog.size).
 	Backlog int `env:"KANAL_LISTEN_BACKLOG" envDefault:"1024"`
+	// SendBuffer and ReceiveBuffer are the bytes of each client's socket; -1: the
+	// system tunes them, which Kafka's 102400 would prevent.
+	SendBuffer    int `env:"KANAL_SOCKET_SEND_BUFFER_BYTES" envDefault:"-1"`
+	ReceiveBuffer int `env:"KANAL_SOCKET_RECEIVE_BUFFER_BYTES" envDefault:"-1"`
+	// MaxIdle is how long a connection may bring nothing (connections.max.idle.ms);
+	// 0 or less: for ever. One whose request is under way is not idle, unlike in
+	// Kafka.
+	MaxIdle time.Duration `env:"KANAL_CONNECTIONS_MAX_IDLE" envDefault:"10m"`
+	// FirstByteTimeout is how long a new connection may take until its first
+	// request is complete; 0 or less: for ever.
+	FirstByteTimeout time.Duration `env:"KANAL_FIRST_BYTE_TIMEOUT" envDefault:"30s"`
+	// WriteTimeout is how long a client may take nothing of the answers that are
+	// due to it; 0 or less: for ever.
+	WriteTimeout time.Duration `env:"KANAL_WRITE_TIMEOUT" envDefault:"60s"`
 	// QueuedMaxRequests bounds the requests of one service that wait for a
 	// handler (queued.max.requests).
 	QueuedMaxRequests int `env:"KANAL_QUEUED_MAX_REQUESTS" envDefault:"500"`
@@ -57,6 +71,8 @@ func (c Config) Validate() error {
 	bad(c.Processors < 0, "KANAL_PROCESSORS", c.Processors, "0 (one per CPU) or more")
 	bad(c.RequestMaxBytes < 1024 || c.RequestMaxBytes > 128<<20, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "1024 to 134217728")
 	bad(c.Backlog < 1, "KANAL_LISTEN_BACKLOG", c.Backlog, "at least 1")
+	bad(c.SendBuffer < 1 && c.SendBuffer != -1, "KANAL_SOCKET_SEND_BUFFER_BYTES", c.SendBuffer, "at least 1, or -1: the system decides")
+	bad(c.ReceiveBuffer < 1 && c.ReceiveBuffer != -1, "KANAL_SOCKET_RECEIVE_BUFFER_BYTES", c.ReceiveBuffer, "at least 1, or -1: the system decides")
 	bad(c.QueuedMaxRequests < 1, "KANAL_QUEUED_MAX_REQUESTS", c.QueuedMaxRequests, "at least 1")
 	bad(c.QueuedMaxRequestBytes < int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least KANAL_REQUEST_MAX_BYTES")
 	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "0 or more")

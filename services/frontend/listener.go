@@ -70,6 +70,8 @@ func (c Config) listener(e endpoint) (listener, error) {
 	l := listener{advertised: e, ListenerConfig: socketserver.ListenerConfig{
 		Name: e.name, Host: e.host, Port: e.port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
+		SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
+		MaxIdle: c.MaxIdle, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
 	}}
 	var errs []error
 	switch own.Kind {
