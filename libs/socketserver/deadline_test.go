@@ -53,16 +53,22 @@ func TestIdleExpiryCanBeDisabled(t *testing.T) {
 	}
 }
 
-// Row K2: what arrives keeps a connection alive, far beyond the idle time.
+// Row K2: what arrives keeps a connection alive, far beyond the idle time, complete or not.
 func TestTrafficKeepsAlive(t *testing.T) {
 	f := start(t, socketserver.ListenerConfig{MaxIdle: 4 * short})
-	c, silent := f.dial(t), f.dial(t)
+	c, dribbling, silent := f.dial(t), f.dial(t), f.dial(t)
+	whole := request(100, make([]byte, 1<<20)...)
 	for i := int32(0); f.metric(t, "kanal_connections_closed_total", "idle_expired") == 0; i++ {
 		c.send(request(i))
 		f.answer(f.next(t))
 		c.wantAnswer(i)
+		dribbling.send(whole[:8])
+		whole = whole[8:]
 	}
 	silent.wantEnd(false)
+	dribbling.send(whole)
+	f.answer(f.next(t))
+	dribbling.wantAnswer(100)
 	c.send(request(99))
 	f.answer(f.next(t))
 	c.wantAnswer(99)
