@@ -24,15 +24,10 @@ import (
 //	v9 member epochs of KIP-848: the generation of a classic group
 func (a *API) offsetCommit(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.OffsetCommitRequest)
-	c, e, err := a.group(r, req.Group)
+	commit, refused := a.readCommit(ctx, req)
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) *kerr.Error { return c.Commit(ctx, req.Group, commit) })
 	if err != nil {
 		return nil, err
-	}
-	commit, refused := a.readCommit(ctx, req)
-	if e == nil {
-		begun := time.Now()
-		e = c.Commit(ctx, req.Group, commit)
-		waited(r, begun)
 	}
 	return commitResponse(req, e, refused), nil
 }

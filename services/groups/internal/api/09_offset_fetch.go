@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -33,11 +32,10 @@ func (a *API) offsetFetch(ctx context.Context, r *handler.Request) (kmsg.Respons
 		ids[i] = asked[i].Group
 	}
 	groups := make([]kmsg.OffsetFetchResponseGroup, len(asked))
-	begun := time.Now()
-	err := a.each(r, ids, func(i int, c *coordinator.Coordinator, e *kerr.Error) {
-		groups[i] = fetchGroup(ctx, c, e, &asked[i])
+	err := a.each(r, ids, func(i int, c *coordinator.Coordinator, e *kerr.Error) *kerr.Error {
+		groups[i], e = fetchGroup(ctx, c, e, &asked[i])
+		return e
 	})
-	waited(r, begun)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +63,7 @@ func fetchedGroups(req *kmsg.OffsetFetchRequest) []kmsg.OffsetFetchRequestGroup 
 	return []kmsg.OffsetFetchRequestGroup{g}
 }
 
-func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, g *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, g *kmsg.OffsetFetchRequestGroup) (kmsg.OffsetFetchResponseGroup, *kerr.Error) {
 	rg := kmsg.NewOffsetFetchResponseGroup()
 	rg.Group = g.Group
 	var offsets map[coordinator.Partition]coordinator.Offset
@@ -91,7 +89,7 @@ func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, 
 		}
 		rg.Topics = append(rg.Topics, rt)
 	}
-	return rg
+	return rg, e
 }
 
 // allTopics asks for everything that has an offset, in order.

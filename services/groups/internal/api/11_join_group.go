@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/handler"
+	"kanal/services/groups/internal/coordinator"
 	"kanal/services/groups/internal/group"
 )
 
@@ -27,16 +28,15 @@ func (a *API) joinGroup(ctx context.Context, r *handler.Request) (kmsg.Response,
 	if e := a.checkJoin(req); e != nil {
 		return joinResponse(req, &group.JoinAnswer{Err: e, MemberID: req.MemberID, Generation: -1}), nil
 	}
-	c, e, err := a.group(r, req.Group)
+	answer := group.JoinAnswer{MemberID: req.MemberID, Generation: -1}
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) *kerr.Error {
+		answer = c.Join(ctx, req.Group, a.readJoin(r, req), r.Park)
+		return answer.Err
+	})
 	if err != nil {
 		return nil, err
 	}
-	answer := group.JoinAnswer{Err: e, MemberID: req.MemberID, Generation: -1}
-	if e == nil {
-		begun := time.Now()
-		answer = c.Join(ctx, req.Group, a.readJoin(r, req), r.Park)
-		waited(r, begun)
-	}
+	answer.Err = e
 	return joinResponse(req, &answer), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/handler"
+	"kanal/services/groups/internal/coordinator"
 )
 
 // Heartbeat, versions 0 to 4, of classic groups.
@@ -19,12 +20,11 @@ func (a *API) heartbeat(ctx context.Context, r *handler.Request) (kmsg.Response,
 		resp.ErrorCode = kerr.InvalidGroupID.Code
 		return resp, nil
 	}
-	c, e, err := a.group(r, req.Group)
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) *kerr.Error {
+		return c.Heartbeat(ctx, req.Group, req.MemberID, value(req.InstanceID), req.Generation)
+	})
 	if err != nil {
 		return nil, err
-	}
-	if e == nil {
-		e = c.Heartbeat(ctx, req.Group, req.MemberID, value(req.InstanceID), req.Generation)
 	}
 	resp.ErrorCode = code(e)
 	return resp, nil

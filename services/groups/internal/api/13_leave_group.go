@@ -22,22 +22,20 @@ func (a *API) leaveGroup(ctx context.Context, r *handler.Request) (kmsg.Response
 		resp.ErrorCode = kerr.InvalidGroupID.Code
 		return resp, nil
 	}
-	c, e, err := a.group(r, req.Group)
+	leaving := leavingMembers(req)
+	results := make([]*kerr.Error, len(leaving))
+	done := 0
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) *kerr.Error {
+		return leaveAll(ctx, c, req.Group, leaving, results, &done)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if e != nil {
-		resp.ErrorCode = e.Code
+	if resp.ErrorCode = code(e); e != nil {
 		return resp, nil
 	}
-	leaving := leavingMembers(req)
-	results := c.Leave(ctx, req.Group, leaving)
-	for _, e := range results {
-		if e == kerr.NotCoordinator || req.Version < 3 { // about the request, not about one member
-			resp.ErrorCode = code(e)
-		}
-	}
-	if req.Version < 3 || resp.ErrorCode != 0 {
+	if req.Version < 3 {
+		resp.ErrorCode = code(results[0])
 		return resp, nil
 	}
 	for i, m := range req.Members {
@@ -46,6 +44,19 @@ func (a *API) leaveGroup(ctx context.Context, r *handler.Request) (kmsg.Response
 		resp.Members = append(resp.Members, rm)
 	}
 	return resp, nil
+}
+
+// leaveAll removes the members from *done on. If the log moves on the way, those
+// that are gone already are not asked for again.
+func leaveAll(ctx context.Context, c *coordinator.Coordinator, group string, leaving []coordinator.Leaving, results []*kerr.Error, done *int) *kerr.Error {
+	for ; *done < len(leaving); *done++ {
+		e := c.Leave(ctx, group, leaving[*done])
+		if e == kerr.NotCoordinator {
+			return e
+		}
+		results[*done] = e
+	}
+	return nil
 }
 
 func leavingMembers(req *kmsg.LeaveGroupRequest) (out []coordinator.Leaving) {

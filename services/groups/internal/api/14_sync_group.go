@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/handler"
+	"kanal/services/groups/internal/coordinator"
 	"kanal/services/groups/internal/group"
 )
 
@@ -21,16 +21,15 @@ func (a *API) syncGroup(ctx context.Context, r *handler.Request) (kmsg.Response,
 	if req.Group == "" {
 		return syncResponse(req, &group.SyncAnswer{Err: kerr.InvalidGroupID}), nil
 	}
-	c, e, err := a.group(r, req.Group)
+	var answer group.SyncAnswer
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) *kerr.Error {
+		answer = c.Sync(ctx, req.Group, readSync(req), r.Park)
+		return answer.Err
+	})
 	if err != nil {
 		return nil, err
 	}
-	answer := group.SyncAnswer{Err: e}
-	if e == nil {
-		begun := time.Now()
-		answer = c.Sync(ctx, req.Group, readSync(req), r.Park)
-		waited(r, begun)
-	}
+	answer.Err = e
 	return syncResponse(req, &answer), nil
 }
 

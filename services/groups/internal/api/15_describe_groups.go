@@ -21,12 +21,13 @@ func (a *API) describeGroups(ctx context.Context, r *handler.Request) (kmsg.Resp
 	req := r.Body.(*kmsg.DescribeGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))
-	err := a.each(r, req.Groups, func(i int, c *coordinator.Coordinator, e *kerr.Error) {
+	err := a.each(r, req.Groups, func(i int, c *coordinator.Coordinator, e *kerr.Error) *kerr.Error {
 		var d group.Description
 		if e == nil {
 			d, e = c.Describe(ctx, req.Groups[i])
 		}
 		resp.Groups[i] = describedGroup(req, req.Groups[i], d, e)
+		return e
 	})
 	if err != nil {
 		return nil, err

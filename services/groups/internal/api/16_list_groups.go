@@ -30,11 +30,12 @@ func (a *API) listGroups(ctx context.Context, r *handler.Request) (kmsg.Response
 		if r.Broker > 0 && a.reg.CoordinationLeader(index) != r.Broker {
 			continue
 		}
-		c, e, err := found(a.shelf.Log(ctx, index, r.MustServe && r.Broker > 0))
+		c, err := a.shelf.Log(ctx, index, r.MustServe && r.Broker > 0)
+		e, outcome := found(err)
 		switch {
-		case err != nil && r.Broker > 0:
-			return nil, err
-		case err != nil:
+		case outcome != nil && r.Broker > 0:
+			return nil, outcome
+		case outcome != nil:
 			continue
 		}
 		var groups []coordinator.Listed

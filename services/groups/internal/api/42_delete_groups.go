@@ -15,13 +15,14 @@ func (a *API) deleteGroups(ctx context.Context, r *handler.Request) (kmsg.Respon
 	req := r.Body.(*kmsg.DeleteGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	resp.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(req.Groups))
-	err := a.each(r, req.Groups, func(i int, c *coordinator.Coordinator, e *kerr.Error) {
+	err := a.each(r, req.Groups, func(i int, c *coordinator.Coordinator, e *kerr.Error) *kerr.Error {
 		rg := kmsg.NewDeleteGroupsResponseGroup()
 		if rg.Group = req.Groups[i]; e == nil {
 			e = c.Delete(ctx, rg.Group)
 		}
 		rg.ErrorCode = code(e)
 		resp.Groups[i] = rg
+		return e
 	})
 	if err != nil {
 		return nil, err

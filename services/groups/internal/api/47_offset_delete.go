@@ -15,19 +15,19 @@ import (
 func (a *API) offsetDelete(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.OffsetDeleteRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
-	c, e, err := a.group(r, req.Group)
-	if err != nil {
-		return nil, err
-	}
 	var partitions []coordinator.Partition
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
 			partitions = append(partitions, coordinator.Partition{Topic: t.Topic, Partition: p.Partition})
 		}
 	}
-	each := make([]*kerr.Error, len(partitions))
-	if e == nil {
+	var each []*kerr.Error
+	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) (e *kerr.Error) {
 		e, each = c.DeleteOffsets(ctx, req.Group, partitions, subscribed)
+		return e
+	})
+	if err != nil {
+		return nil, err
 	}
 	if resp.ErrorCode = code(e); e != nil {
 		return resp, nil

@@ -73,42 +73,87 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.OffsetDelete, 0, 0, a.offsetDelete)
 }
 
-// group finds the coordinator of a group. A Kafka error is for the answer; the
-// other one is the outcome of the request: it belongs to another instance.
-func (a *API) group(r *handler.Request, id string) (*coordinator.Coordinator, *kerr.Error, error) {
-	c, err := a.shelf.Group(r, id, r.MustServe)
-	return found(c, err)
+// on has the coordinator of a group answer, wherever it is. f returns the Kafka
+// error of its answer. NOT_COORDINATOR means that the log moved away, or was read
+// again, while the request was under way: for clients nothing has changed, since
+// the broker is the same, so the request follows the log instead. The second
+// result is the outcome of a request that belongs to another instance.
+func (a *API) on(r *handler.Request, id string, f func(*coordinator.Coordinator) *kerr.Error) (*kerr.Error, error) {
+	begun := time.Now()
+	defer func() { r.Waited(time.Since(begun)) }()
+	for attempt := 1; ; attempt++ {
+		c, err := a.shelf.Group(r, id, r.MustServe && attempt == 1)
+		if e, outcome := found(err); e != nil || outcome != nil {
+			return e, outcome
+		}
+		e := f(c)
+		switch {
+		case e != kerr.NotCoordinator || attempt == maxAttempts:
+			return e, nil
+		case r.Err() != nil: // nobody waits, or this instance is leaving and nobody else is known
+			return nil, a.giveBack(id)
+		}
+		select {
+		case <-time.After(time.Duration(attempt) * 5 * time.Millisecond):
+		case <-r.Done():
+		}
+	}
 }
 
-func found(c *coordinator.Coordinator, err error) (*coordinator.Coordinator, *kerr.Error, error) {
+// maxAttempts bounds how often a request follows its log in this instance.
+const maxAttempts = 10
+
+// giveBack is the outcome of a request that this instance will not answer any
+// more. All that it changed here was in memory, and of a log that has moved.
+func (a *API) giveBack(id string) error {
+	_, err := a.shelf.Group(context.Background(), id, false)
+	if _, outcome := found(err); outcome != nil {
+		return outcome
+	}
+	return handler.ErrNotTaken
+}
+
+// found sorts out why there is no coordinator here.
+func found(err error) (*kerr.Error, error) {
 	var elsewhere *coordinator.ElsewhereError
 	switch {
 	case err == nil:
-		return c, nil, nil
+		return nil, nil
 	case errors.As(err, &elsewhere):
-		return nil, nil, handler.Redirect(elsewhere.Instance)
+		return nil, handler.Redirect(elsewhere.Instance)
 	}
-	return nil, kerr.CoordinatorLoadInProgress, nil
+	return kerr.CoordinatorLoadInProgress, nil
 }
 
-// each finds the coordinators of several groups. A request goes to another
-// instance only if none of its groups is held here: then to the holder of the
-// first. Otherwise f gets NOT_COORDINATOR for what is held elsewhere, as from a
+// each has the coordinators of several groups answer; f is called for every
+// group, with an error if there is no coordinator here. A request goes to
+// another instance only if none of its groups is held here: then to the holder
+// of the first. Otherwise what is held elsewhere gets NOT_COORDINATOR, as from a
 // Kafka broker that was asked about groups of several.
-func (a *API) each(r *handler.Request, ids []string, f func(i int, c *coordinator.Coordinator, e *kerr.Error)) error {
+func (a *API) each(r *handler.Request, ids []string, f func(i int, c *coordinator.Coordinator, e *kerr.Error) *kerr.Error) error {
+	if len(ids) == 1 {
+		e, err := a.on(r, ids[0], func(c *coordinator.Coordinator) *kerr.Error { return f(0, c, nil) })
+		if e != nil && err == nil {
+			f(0, nil, e)
+		}
+		return err
+	}
+	begun := time.Now()
+	defer func() { r.Waited(time.Since(begun)) }()
 	coordinators, errs := make([]*coordinator.Coordinator, len(ids)), make([]*kerr.Error, len(ids))
 	var elsewhere error
 	here := false
 	for i, id := range ids {
-		c, e, err := a.group(r, id)
-		if err != nil {
+		c, err := a.shelf.Group(r, id, r.MustServe)
+		e, outcome := found(err)
+		if outcome != nil {
 			e = kerr.NotCoordinator
 			if elsewhere == nil {
-				elsewhere = err
+				elsewhere = outcome
 			}
 		}
 		coordinators[i], errs[i] = c, e
-		here = here || err == nil
+		here = here || outcome == nil
 	}
 	if !here && elsewhere != nil {
 		return elsewhere
@@ -131,9 +176,6 @@ func (a *API) lookAgain(ctx context.Context, topics []kmsg.OffsetCommitRequestTo
 		a.log.Warn("cluster could not be looked at again", "err", err)
 	}
 }
-
-// waited counts the time since begun as waiting for storage or other members.
-func waited(r *handler.Request, begun time.Time) { r.Waited(time.Since(begun)) }
 
 func code(e *kerr.Error) int16 {
 	if e == nil {

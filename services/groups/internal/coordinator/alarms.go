@@ -100,7 +100,7 @@ func (c *Coordinator) watch() {
 
 // forgetIdle drops the memory of a group that never came to be.
 func (c *Coordinator) forgetIdle(e *entry) {
-	if e.Idle() && e.raw == nil && len(e.offsets) == 0 && e.State() != group.Dead && c.groups[e.ID()] == e {
+	if e.idle() && e.raw == nil && len(e.offsets) == 0 && e.State() != group.Dead && c.groups[e.ID()] == e {
 		delete(c.groups, e.ID())
 		c.cfg.Metrics.hold(-1)
 	}

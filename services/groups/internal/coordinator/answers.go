@@ -25,9 +25,17 @@ type waiter struct {
 }
 
 // take does what a step of a group asked for.
-func (c *Coordinator) take(e *entry, out group.Output) {
-	if out.Store != nil {
-		c.store(e, out.Store)
+func (c *Coordinator) take(e *entry, out group.Output) { c.takeThen(e, out, nil) }
+
+// takeThen is take for a step whose answer may not leave before what the step
+// changed is in the log: then is called with the outcome, at once if nothing is
+// to be stored.
+func (c *Coordinator) takeThen(e *entry, out group.Output, then func(error)) {
+	switch {
+	case out.Store != nil:
+		c.store(e, out.Store, then)
+	case then != nil:
+		then(nil)
 	}
 	for i := range out.Joins {
 		c.joined(&out.Joins[i])
@@ -118,36 +126,72 @@ func (c *Coordinator) submit(changes []log.Change, done func(error)) {
 }
 
 // store commits a group's snapshot.
-func (c *Coordinator) store(e *entry, s *group.Store) {
+func (c *Coordinator) store(e *entry, s *group.Store, then func(error)) {
+	if then == nil {
+		then = func(error) {}
+	}
 	value, err := s.Snapshot.Encode()
 	if err != nil {
 		c.cfg.Log.Error("group could not be stored", "group", e.ID(), "err", err)
 		c.restore(e.ID(), kerr.UnknownServerError)
+		then(err)
 		return
 	}
-	c.storeValue(e, s.Number, value)
+	e.submitted++
+	e.storing++
+	c.submitStore(e, &storing{number: s.Number, place: e.submitted, value: value, then: then})
 }
 
-func (c *Coordinator) storeValue(e *entry, number uint64, value []byte) {
-	changes := []log.Change{{Key: groupKey(e.ID()), Value: value}}
-	c.submit(changes, func(err error) {
-		if c.groups[e.ID()] != e {
-			return // loaded again meanwhile; who waited has been told
+// storing is a snapshot on its way to the log.
+type storing struct {
+	number uint64 // the group's own; 0 if it does not want to know
+	place  uint64 // in the order of the group's snapshots
+	value  []byte
+	then   func(error)
+}
+
+func (c *Coordinator) submitStore(e *entry, s *storing) {
+	c.submit([]log.Change{{Key: groupKey(e.ID()), Value: s.value}}, func(err error) {
+		if c.groups[e.ID()] != e { // loaded again meanwhile; who waited has been told
+			s.then(log.ErrConflict)
+			return
 		}
-		switch {
-		case err == nil:
-			e.raw = value
-			c.cfg.Metrics.stored()
-			c.take(e, e.Stored(c.cfg.Now(), number))
-		case errors.Is(err, log.ErrConflict):
-			c.storeValue(e, number, value) // the foreign change was not about this group
-		case errors.Is(err, log.ErrTooLarge):
-			c.cfg.Log.Error("group is too large to be stored: raise max_payload of the NATS servers", "group", e.ID(), "bytes", len(value))
+		if errors.Is(err, log.ErrConflict) && s.place == e.submitted {
+			c.submitStore(e, s) // the foreign change was not about this group, or reload will come
+			return
+		}
+		e.storing--
+		if err == nil || errors.Is(err, log.ErrConflict) {
+			c.stored(e, s, err == nil)
+			return
+		}
+		if errors.Is(err, log.ErrTooLarge) {
+			c.cfg.Log.Error("group is too large to be stored: raise max_payload of the NATS servers", "group", e.ID(), "bytes", len(s.value))
 			c.restore(e.ID(), kerr.UnknownServerError)
-		default:
+		} else {
 			c.restore(e.ID(), kerr.NotCoordinator)
 		}
+		s.then(err)
 	})
+}
+
+// stored tells a group what is in the log. A snapshot that met another writer
+// while a newer one was on its way already is not sent again: behind the newer
+// one, which includes it, it would turn the group back.
+func (c *Coordinator) stored(e *entry, s *storing, itself bool) {
+	e.superseded = append(e.superseded, s)
+	if itself {
+		e.raw = s.value
+		c.cfg.Metrics.stored()
+	} else if e.storing > 0 {
+		return
+	}
+	all := e.superseded
+	e.superseded = nil
+	for _, s := range all {
+		c.take(e, e.Stored(c.cfg.Now(), s.number))
+		s.then(nil)
+	}
 }
 
 // ask runs f on the owner's goroutine and waits for its answer. ended is the

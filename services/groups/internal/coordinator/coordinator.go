@@ -69,7 +69,14 @@ type entry struct {
 	raw     []byte // the stored snapshot, as the log has it; nil for none
 	offsets map[Partition]Offset
 	alarm   time.Time // the group's place in alarms; zero for none
+
+	submitted  uint64     // place of the newest snapshot handed to the log
+	storing    int        // snapshots on their way
+	superseded []*storing // those that a newer snapshot includes
 }
+
+// idle tells whether the group's memory is worth nothing beyond what is stored.
+func (e *entry) idle() bool { return e.Idle() && e.storing == 0 }
 
 // New makes a coordinator of an opened table and starts it.
 func New(cfg Config, table Table) *Coordinator {

@@ -2,10 +2,12 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"kanal/libs/log"
 	"kanal/services/groups/internal/group"
 )
 
@@ -136,27 +138,33 @@ func (c *Coordinator) Heartbeat(ctx context.Context, groupID, memberID, instance
 // Leaving is a member to be removed: by id, by instance id, or by both.
 type Leaving struct{ MemberID, InstanceID string }
 
-// Leave removes members and tells for each what came of it.
-func (c *Coordinator) Leave(ctx context.Context, groupID string, leaving []Leaving) []*kerr.Error {
-	results := make([]*kerr.Error, len(leaving))
-	for i, l := range leaving {
-		results[i] = c.leave(ctx, groupID, l)
-	}
-	return results
-}
-
-func (c *Coordinator) leave(ctx context.Context, groupID string, l Leaving) *kerr.Error {
+// Leave removes a member. Who is told so is gone for every holder to come.
+func (c *Coordinator) Leave(ctx context.Context, groupID string, l Leaving) *kerr.Error {
 	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) {
 		var try func()
 		try = func() {
-			e := kerr.UnknownMemberID
-			if g := c.groups[groupID]; g != nil {
-				var out group.Output
-				out, e = g.Leave(c.cfg.Now(), l.MemberID, l.InstanceID)
-				c.take(g, out)
-				c.forgetIdle(g)
+			g := c.groups[groupID]
+			if g == nil {
+				c.settle(kerr.UnknownMemberID, answer, try)
+				return
 			}
-			c.settle(e, answer, try)
+			out, e := g.Leave(c.cfg.Now(), l.MemberID, l.InstanceID)
+			if e != nil {
+				c.take(g, out)
+				c.settle(e, answer, try)
+				return
+			}
+			c.takeThen(g, out, func(err error) {
+				switch {
+				case err == nil:
+					answer(nil)
+				case errors.Is(err, log.ErrConflict):
+					try()
+				default:
+					answer(kerr.NotCoordinator)
+				}
+			})
+			c.forgetIdle(g)
 		}
 		try()
 	})

@@ -144,7 +144,7 @@ func (c *Coordinator) clean(now time.Time) {
 		switch {
 		case len(dead) > 0:
 			c.forgetOffsets(e, dead, func(error) {}) // what fails is tried again next time
-		case e.State() == group.Empty && e.Idle() && len(e.offsets) == 0:
+		case e.State() == group.Empty && e.idle() && len(e.offsets) == 0:
 			c.deleteGroup(e, id, func(*kerr.Error) {}, func() {})
 		}
 	}

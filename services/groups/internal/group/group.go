@@ -80,6 +80,7 @@ type Group struct {
 
 	stores    []store
 	lastStore uint64
+	save      bool // what is stored is out of date at the end of this step
 	out       Output
 }
 
@@ -139,8 +140,8 @@ func (g *Group) Idle() bool {
 
 // Output is what a step asks its caller to do, in this order.
 type Output struct {
-	// Store is set when the group must be stored; Stored has to be called with
-	// its number when it is.
+	// Store is set when the group must be stored. If it has a number, Stored has
+	// to be called with that when it is.
 	Store *Store
 	Joins []JoinAnswer
 	Syncs []SyncAnswer
@@ -154,8 +155,11 @@ type Store struct {
 
 // take returns and clears what the current step has to say.
 func (g *Group) take() Output {
+	if g.save && g.out.Store == nil {
+		g.out.Store = &Store{Snapshot: g.Snapshot()}
+	}
 	out := g.out
-	g.out = Output{}
+	g.out, g.save = Output{}, false
 	return out
 }
 

@@ -22,6 +22,7 @@ type story struct {
 	syncs  map[Ticket]SyncAnswer
 	hold   bool // stores are kept back
 	stores []Store
+	last   Store // asked for
 }
 
 func begin(t *testing.T, s Settings) *story {
@@ -47,6 +48,7 @@ func (s *story) take(out Output) {
 		s.syncs[a.Ticket] = a
 	}
 	if out.Store != nil {
+		s.last = *out.Store
 		s.stores = append(s.stores, *out.Store)
 		if !s.hold {
 			s.stored()
@@ -642,6 +644,68 @@ func TestGroupIsLoadedAsItWas(t *testing.T) {
 	}
 	s.wantJoin(s.join("m2", protocols("b", "a")), nil, 2)
 	s.wantSync(s.sync("m2", 2), nil, "B")
+}
+
+// stored is the group as the last thing stored has it.
+func (s *story) loaded() *story {
+	s.t.Helper()
+	value, err := s.last.Snapshot.Encode()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	decoded, err := Decode(value)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	other := begin(s.t, s.g.settings)
+	other.now, other.ticket = s.now, s.ticket
+	other.g = Load(s.now, "g", decoded, s.g.settings)
+	return other
+}
+
+func TestWhoLeftIsNotWaitedFor(t *testing.T) {
+	s := pair(t)
+	s.leave("m2", "")
+	after := s.loaded()
+	after.wantState(PreparingRebalance, 2, 1)
+	if e := after.heartbeat("m1", 2); e != kerr.RebalanceInProgress {
+		t.Errorf("heartbeat: %v", e)
+	}
+	after.wantJoin(after.join("m1"), nil, 3) // at once
+}
+
+func TestRebalanceIsTakenOver(t *testing.T) {
+	s := begin(t, Settings{})
+	s.join("")
+	two := s.join("")
+	s.wantJoin(s.join("m1"), nil, 2)
+	s.wantJoin(two, nil, 2)
+	after := s.loaded() // both have been told generation 2, nobody has synced
+	after.wantState(PreparingRebalance, 2, 2)
+	after.wantSync(after.sync("m2", 2), kerr.RebalanceInProgress, "")
+	one := after.join("m1")
+	after.wantParked(one)
+	after.wantJoin(after.join("m2"), nil, 3)
+	after.wantJoin(one, nil, 3)
+}
+
+func TestWhoDoesNotKnowItsIDIsNotStored(t *testing.T) {
+	s := pair(t)
+	s.join("") // v0: learns its id with the answer
+	s.leave("m2", "")
+	after := s.loaded()
+	after.wantState(PreparingRebalance, 2, 1)
+	after.wantJoin(after.join("m1"), nil, 3)
+	// A leader that is not stored either.
+	s = begin(t, Settings{InitialDelay: time.Minute})
+	s.join("")
+	id := s.wantJoin(s.join("", known), kerr.MemberIDRequired, -1).MemberID
+	s.join(id)
+	third := s.wantJoin(s.join("", known), kerr.MemberIDRequired, -1).MemberID
+	s.join(third)
+	s.leave(third, "")
+	after = s.loaded()
+	after.wantState(PreparingRebalance, 0, 1)
 }
 
 func TestEmptyGroupKeepsItsGeneration(t *testing.T) {

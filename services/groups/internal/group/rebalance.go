@@ -84,6 +84,7 @@ func (g *Group) completeJoin(now time.Time) {
 	}
 	g.protocol = g.choose()
 	g.state = CompletingRebalance
+	g.save = true // so that a holder that comes after knows who was told what
 	g.syncDeadline = now.Add(g.RebalanceTimeout())
 	for _, m := range g.inOrder() {
 		g.mustSync[m.id] = true
@@ -114,7 +115,7 @@ func (g *Group) electLeader() bool {
 // that the next members do not meet an old one again.
 func (g *Group) becomeEmpty() {
 	g.state, g.protocol, g.leader = Empty, "", ""
-	g.wantStore(store{}, g.Snapshot())
+	g.save = true
 }
 
 // inOrder lists the members in the order they joined.
@@ -135,6 +136,7 @@ func (g *Group) leave(now time.Time, m *member) {
 		g.out.Syncs = append(g.out.Syncs, SyncAnswer{Ticket: m.sync, Err: kerr.UnknownMemberID})
 	}
 	g.removeMember(m)
+	g.save = true // a holder that comes after would wait for it
 	if g.state == Stable || g.state == CompletingRebalance {
 		g.prepareRebalance(now)
 	}

@@ -130,7 +130,7 @@ func (g *Group) Expel(e *kerr.Error) Output {
 			g.out.Joins = append(g.out.Joins, JoinAnswer{Ticket: s.join.Ticket, Err: e, MemberID: s.join.MemberID, Generation: -1})
 		}
 	}
-	g.stores = nil
+	g.stores, g.save = nil, false
 	g.state = Dead
 	return g.take()
 }

@@ -8,13 +8,16 @@ import (
 	"time"
 )
 
-// Snapshot is what is stored of a group: its members and their assignment at
-// the end of a rebalance, as in Kafka's GroupMetadataValue, but with all
-// protocols of a member, so that a holder that loads it decides as the one
-// before would have.
+// Snapshot is what is stored of a group: its members and their assignment, as
+// in Kafka's GroupMetadataValue, but with all protocols of a member, so that a
+// holder that loads it decides as the one before would have. Kafka stores a
+// group at the end of a rebalance only; here also when members have been told a
+// generation, and when one is gone: a holder that comes between would otherwise
+// refuse the ones and wait for the other.
 type Snapshot struct {
 	Version      int              `json:"version"`
 	Generation   int32            `json:"generation"`
+	Rebalancing  bool             `json:"rebalancing,omitempty"` // members, but no assignment that holds
 	ProtocolType string           `json:"protocolType,omitempty"`
 	Protocol     string           `json:"protocol,omitempty"`
 	Leader       string           `json:"leader,omitempty"`
@@ -44,10 +47,14 @@ const snapshotVersion = 1
 // ErrInvalidSnapshot is wrapped by what is wrong with a stored group.
 var ErrInvalidSnapshot = errors.New("group: invalid snapshot")
 
-// Snapshot is the group as it would be stored now.
+// Snapshot is the group as it would be stored now. Members that do not know
+// their id are left out: they cannot come back with it.
 func (g *Group) Snapshot() Snapshot {
 	s := Snapshot{Version: snapshotVersion, Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol, Leader: g.leader}
 	for _, m := range g.inOrder() {
+		if !m.told {
+			continue
+		}
 		sm := SnapshotMember{
 			ID: m.id, InstanceID: m.instance, ClientID: m.clientID, ClientHost: m.clientHost,
 			Rebalance: m.rebalance.Milliseconds(), Session: m.session.Milliseconds(), Assignment: m.assignment,
@@ -56,6 +63,12 @@ func (g *Group) Snapshot() Snapshot {
 			sm.Protocols = append(sm.Protocols, SnapshotProtocol(p))
 		}
 		s.Members = append(s.Members, sm)
+	}
+	s.Rebalancing = len(s.Members) > 0 && g.state != Stable
+	if len(s.Members) == 0 {
+		s.Protocol, s.Leader = "", ""
+	} else if m := g.members[g.leader]; m == nil || !m.told {
+		s.Leader = s.Members[0].ID
 	}
 	return s
 }
@@ -87,18 +100,30 @@ func (s *Snapshot) check() error {
 			return fmt.Errorf("%w: instance %q is there twice", ErrInvalidSnapshot, m.InstanceID)
 		case m.Session < 0 || m.Session > longest || m.Rebalance < 0 || m.Rebalance > longest:
 			return fmt.Errorf("%w: member %q has timeouts %d and %d", ErrInvalidSnapshot, m.ID, m.Session, m.Rebalance)
-		case !slices.ContainsFunc(m.Protocols, func(p SnapshotProtocol) bool { return p.Name == s.Protocol }):
-			return fmt.Errorf("%w: member %q does not know protocol %q", ErrInvalidSnapshot, m.ID, s.Protocol)
 		}
 		ids[m.ID], instances[m.InstanceID] = true, true
 	}
 	switch {
 	case s.Generation < 0:
 		return fmt.Errorf("%w: generation %d", ErrInvalidSnapshot, s.Generation)
-	case len(s.Members) > 0 && (!ids[s.Leader] || s.Protocol == "" || s.ProtocolType == ""):
+	case len(s.Members) > 0 && (!ids[s.Leader] || s.ProtocolType == "" || !s.agrees()):
 		return fmt.Errorf("%w: leader %q, protocol %q of type %q", ErrInvalidSnapshot, s.Leader, s.Protocol, s.ProtocolType)
 	}
 	return nil
+}
+
+// agrees tells whether all members know the chosen protocol or, in a rebalance,
+// any one protocol.
+func (s *Snapshot) agrees() bool {
+	known := func(name string) bool {
+		return !slices.ContainsFunc(s.Members, func(m SnapshotMember) bool {
+			return !slices.ContainsFunc(m.Protocols, func(p SnapshotProtocol) bool { return p.Name == name })
+		})
+	}
+	if !s.Rebalancing {
+		return s.Protocol != "" && known(s.Protocol)
+	}
+	return slices.ContainsFunc(s.Members[0].Protocols, func(p SnapshotProtocol) bool { return known(p.Name) })
 }
 
 // Load makes a group of a stored one. Everybody's session starts anew: nobody
@@ -122,10 +147,13 @@ func Load(now time.Time, id string, s Snapshot, settings Settings) *Group {
 			g.static[m.instance] = m.id
 		}
 	}
-	if len(g.members) > 0 {
-		g.state = Stable
-	} else {
+	switch {
+	case len(g.members) == 0:
 		g.leader = ""
+	case s.Rebalancing:
+		g.state, g.joinDeadline = PreparingRebalance, now.Add(g.RebalanceTimeout())
+	default:
+		g.state = Stable
 	}
 	return g
 }

@@ -85,6 +85,7 @@ func (g *Group) parkSync(now time.Time, s *Sync, m *member) {
 		assignment[id] = s.Assignment[id] // nothing, for those whom the leader left out
 	}
 	snapshot := g.Snapshot()
+	snapshot.Rebalancing = false
 	for i := range snapshot.Members {
 		snapshot.Members[i].Assignment = assignment[snapshot.Members[i].ID]
 	}
