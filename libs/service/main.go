@@ -25,6 +25,9 @@ type Build func(ctx context.Context, p Process, deps Deps) (Runner, error)
 func Main(name string, cfg Validator, build Build) {
 	process := new(Process)
 	readFlags(name, process, cfg)
+	if flag.Arg(0) == "healthcheck" {
+		os.Exit(healthcheck(process))
+	}
 	if err := Parse(process, cfg); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: configuration not valid:\n%v\n", name, err)
 		os.Exit(2)
@@ -75,7 +78,7 @@ func run(name string, process Process, build Build, log *slog.Logger) error {
 func readFlags(name string, cfgs ...Validator) {
 	version := flag.Bool("version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "%s takes its configuration from the environment:\n", name)
+		fmt.Fprintf(flag.CommandLine.Output(), "%s takes its configuration from the environment; \"%[1]s healthcheck\" asks a running one whether it is ready:\n", name)
 		seen := map[string]bool{}
 		for _, cfg := range cfgs {
 			params, _ := env.GetFieldParams(cfg) // tags are held by a test
@@ -93,7 +96,7 @@ func readFlags(name string, cfgs ...Validator) {
 		fmt.Printf("%s %s (%s)\n", name, Release, Revision())
 		os.Exit(0)
 	}
-	if flag.NArg() > 0 {
+	if flag.NArg() > 0 && flag.Arg(0) != "healthcheck" {
 		fmt.Fprintf(os.Stderr, "%s: unknown argument %q; -h lists the variables\n", name, flag.Arg(0))
 		os.Exit(2)
 	}

@@ -119,9 +119,15 @@ func TestStatusPort(t *testing.T) {
 	if code, body := get("/readyz"); code != 503 || !strings.Contains(body, "nats: away") {
 		t.Fatal(code, body)
 	}
+	if answer, err := askReady(w.listener.Addr().String()); err == nil || !strings.Contains(answer, "nats: away") {
+		t.Fatal(answer, err)
+	}
 	ready.Done("nats")
 	if code, _ := get("/readyz"); code != 200 {
 		t.Fatal(code)
+	}
+	if answer, err := askReady(w.listener.Addr().String()); err != nil || answer != "ready\n" {
+		t.Fatal(answer, err)
 	}
 	if code, body := get("/metrics"); code != 200 || !strings.Contains(body, `kanal_build_info{`) {
 		t.Fatal(code, body)
