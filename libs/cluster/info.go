@@ -107,6 +107,6 @@ func (r *Registry) updateBrokers(ctx context.Context, entry jetstream.KeyValueEn
 	if _, err = r.kv.Update(ctx, clusterKey, value, entry.Revision()); err != nil {
 		return fmt.Errorf("update cluster entry: %w", err)
 	}
-	r.log.Warn("number of brokers was changed by this process's setting", "cluster", r.cfg.Cluster, "before", before, "now", e.Brokers)
+	r.log.Info("number of brokers was changed by this process's setting", "cluster", r.cfg.Cluster, "before", before, "now", e.Brokers)
 	return nil
 }

@@ -89,7 +89,7 @@ func (s *Service) openRegistry() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	s.registry, err = cluster.Open(ctx, js, cluster.Config{Cluster: s.cfg.Cluster, Brokers: s.cfg.Brokers}, s.log)
+	s.registry, err = cluster.Open(ctx, js, cluster.Config{Cluster: s.cfg.Cluster}, s.log)
 	return err
 }
 
@@ -228,6 +228,9 @@ func (s *Service) missingServices() (missing []string) {
 
 // announce tells the cluster and the log where clients connect.
 func (s *Service) announce() {
+	if s.registry != nil && s.registry.Info().Brokers != s.cfg.Brokers {
+		s.log.Warn("the cluster has another number of brokers than this front end has ports for; set KANAL_BROKERS alike in all services", "here", s.cfg.Brokers, "cluster", s.registry.Info().Brokers)
+	}
 	addresses := map[string]requestchannel.Address{}
 	for _, l := range s.listeners {
 		a := l.address(s.server)
