@@ -22,6 +22,10 @@ require kanal/services/kanalctl v0.0.0
 
 replace kanal/services/kanalctl => ../services/kanalctl
 
+require kanal/services/loadgen v0.0.0
+
+replace kanal/services/loadgen => ../services/loadgen
+
 require kanal/services/metadata v0.0.0
 
 replace kanal/services/metadata => ../services/metadata
@@ -44,6 +48,7 @@ require (
 )
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
