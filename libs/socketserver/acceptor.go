@@ -18,6 +18,10 @@ type acceptor struct {
 	processors []*Processor
 	log        *slog.Logger
 	counts     *listenerMetrics
+	quotas     *connectionQuotas
+	quota      *listenerQuota
+	// orderExcess asks the processors of the other listeners to close excess connections.
+	orderExcess func()
 
 	// set by bind and start, before the loop
 	sockets []listening
@@ -26,8 +30,10 @@ type acceptor struct {
 	ended   chan struct{} // closed by the loop
 
 	// owned by the loop
-	next  int // processor
-	pause time.Duration
+	next     int // processor
+	pause    time.Duration
+	held     throttles // refused sockets that are kept open for a while; the token is the descriptor, which is ours alone
+	refusals refusals
 }
 
 func (a *acceptor) bind() (err error) {
@@ -69,12 +75,14 @@ func (a *acceptor) stop() {
 
 func (a *acceptor) run() {
 	defer close(a.ended)
+	defer a.dropAllHeld()
 	for !a.isStopped() {
 		a.poller.ClearWake()
 		if a.isStopped() {
 			return
 		}
 		a.acceptReady()
+		a.closeHeld()
 		a.rest()
 	}
 }
@@ -89,7 +97,11 @@ func (a *acceptor) isStopped() bool {
 }
 
 func (a *acceptor) acceptReady() {
-	events, err := a.poller.Wait(epoll.Forever)
+	timeout := epoll.Forever
+	if next, held := a.nextHeld(); held {
+		timeout = next
+	}
+	events, err := a.poller.Wait(timeout)
 	if err != nil {
 		a.failed(err)
 	}
@@ -103,12 +115,15 @@ const acceptsPerTurn = 64
 
 func (a *acceptor) acceptFrom(s *listening) {
 	for range acceptsPerTurn {
+		if a.isStopped() {
+			return
+		}
 		fd, remote, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
 		case err == nil:
 			a.pause = 0
 			a.counts.accepted.Inc()
-			a.assign(socket{fd: fd, remote: addrPort(remote), broker: s.broker})
+			a.admit(socket{fd: fd, remote: addrPort(remote), broker: s.broker})
 		case err == unix.EAGAIN:
 			return
 		case err != unix.EINTR && err != unix.ECONNABORTED:
@@ -154,9 +169,9 @@ func (a *acceptor) assign(s socket) {
 			return
 		}
 	}
-	begin := time.Now()
+	a.counts.blocked.start()
 	a.await(p, s)
-	a.counts.blocked.Add(time.Since(begin).Seconds())
+	a.counts.blocked.stop()
 }
 
 func (a *acceptor) await(p *Processor, s socket) {

@@ -21,7 +21,10 @@ const (
 func (k Kind) String() string { return [...]string{"kafka", "frames"}[k] }
 
 // Config of a Server.
-type Config struct{ Listeners []ListenerConfig }
+type Config struct {
+	Listeners []ListenerConfig
+	Quotas    Quotas
+}
 
 // ListenerConfig is one listener (A5).
 type ListenerConfig struct {
@@ -38,6 +41,8 @@ type ListenerConfig struct {
 	Privileged       bool   // requests may be forwarded ones (A6)
 	SendBuffer       int    // bytes of each socket; 0 or less: the system decides (socket.send.buffer.bytes, C3)
 	ReceiveBuffer    int    // likewise (socket.receive.buffer.bytes, C1)
+
+	Quotas ListenerQuotas
 
 	// How long a connection is kept that brings nothing; 0 or less: for ever.
 	MaxIdle             time.Duration // without an event (connections.max.idle.ms, K1)
@@ -81,5 +86,8 @@ func (l ListenerConfig) validate() error {
 	bad(l.MaxRequestSize < 0, "requests of at most %d bytes", l.MaxRequestSize)
 	bad(l.SecurityProtocol != "PLAINTEXT", "security protocol %s is not supported", l.SecurityProtocol)
 	bad(l.Kind == KindFrames && l.Handler == "", "kind frames needs a handler")
+	if err := l.Quotas.validate(); err != nil {
+		errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
+	}
 	return errors.Join(errs...)
 }

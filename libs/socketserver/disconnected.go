@@ -22,6 +22,8 @@ func (p *Processor) processDisconnected() {
 func (p *Processor) disconnected(closed *network.Closed) {
 	p.logClose(closed)
 	p.counts.connections.Dec()
+	c := closed.Channel.Attachment.(*connection)
+	c.slot.release(c.excess)
 	p.counts.closed[closed.Reason].Inc()
 	p.rc.Disconnected(p.id, closed.Channel.Token(), false)
 	outcome := ConnectionLost
@@ -32,6 +34,22 @@ func (p *Processor) disconnected(closed *network.Closed) {
 		completeSend(&closed.Lost[i], outcome, 0)
 	}
 }
+
+// closeExcessConnections closes the connection that can be missed most easily, while there are more than the server may
+// have: one a pass, the others have their turn (D7, D8). Only connections of privileged listeners bring it about.
+func (p *Processor) closeExcessConnections() {
+	if !p.mayExceed() {
+		return
+	}
+	if p.excess = p.quotas.claimExcess(); !p.excess {
+		return
+	}
+	ch := p.sel.LeastRecent()
+	ch.Attachment.(*connection).excess = true
+	p.close(ch, network.ReasonExcessConnection, nil)
+}
+
+func (p *Processor) mayExceed() bool { return p.excess && p.sel.Open() > 0 }
 
 // logClose warns of peers that break the protocol and of faults of our own, and names those that met a limit; the rest
 // is normal life.

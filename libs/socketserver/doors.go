@@ -9,6 +9,7 @@ import (
 // orders are what a processor is told besides responses.
 type orders struct {
 	resume bool // there may be room for parked receives
+	excess bool // there are more connections than the server may have
 	drain  bool // close connections as soon as they are idle
 	stop   bool // end the loop
 }
@@ -57,6 +58,7 @@ func (d *doors) order(o orders) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.orders.resume = d.orders.resume || o.resume
+	d.orders.excess = d.orders.excess || o.excess
 	d.orders.drain = d.orders.drain || o.drain
 	d.orders.stop = d.orders.stop || o.stop
 	if !d.closed {
@@ -81,7 +83,7 @@ func (d *doors) take(empty []Response) ([]Response, orders) {
 	defer d.mu.Unlock()
 	rs, o := d.delivered, d.orders
 	d.delivered = empty[:0]
-	d.orders.resume = false
+	d.orders.resume, d.orders.excess = false, false
 	return rs, o
 }
 

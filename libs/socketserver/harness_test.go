@@ -219,11 +219,15 @@ func start(t testing.TB, listeners ...socketserver.ListenerConfig) *fixture {
 
 func prepare(t testing.TB, listeners ...socketserver.ListenerConfig) *fixture {
 	t.Helper()
-	h := &handlers{requests: make(chan held, 1<<16), gone: make(chan gone, 1<<16), room: 1 << 30,
-		refuse: map[protocol.APIKey]network.CloseReason{}}
+	h := newHandlers()
 	f := prepareWith(t, h, listeners)
 	f.handlers, h.server = h, f.server
 	return f
+}
+
+func newHandlers() *handlers {
+	return &handlers{requests: make(chan held, 1<<16), gone: make(chan gone, 1<<16), room: 1 << 30,
+		refuse: map[protocol.APIKey]network.CloseReason{}}
 }
 
 // startWith is start with a request channel of the test's own.
@@ -238,7 +242,13 @@ func startWith(t testing.TB, rc socketserver.RequestChannel, listeners []sockets
 
 func prepareWith(t testing.TB, rc socketserver.RequestChannel, listeners []socketserver.ListenerConfig) *fixture {
 	t.Helper()
+	return prepareConfig(t, rc, socketserver.Config{Listeners: listeners})
+}
+
+func prepareConfig(t testing.TB, rc socketserver.RequestChannel, cfg socketserver.Config) *fixture {
+	t.Helper()
 	descriptors := openDescriptors(t)
+	listeners := cfg.Listeners
 	if len(listeners) == 0 {
 		listeners = []socketserver.ListenerConfig{{}}
 	}
@@ -249,7 +259,8 @@ func prepareWith(t testing.TB, rc socketserver.RequestChannel, listeners []socke
 	f := &fixture{reg: prometheus.NewRegistry(), log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if f.server, err = socketserver.New(socketserver.Config{Listeners: listeners}, rc, log, f.reg); err != nil {
+	cfg.Listeners = listeners
+	if f.server, err = socketserver.New(cfg, rc, log, f.reg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -15,27 +15,28 @@ type metrics struct {
 	accepted    *prometheus.CounterVec // listener
 	closed      *prometheus.CounterVec // listener, reason
 	acceptErrs  *prometheus.CounterVec // listener
-	blocked     *prometheus.CounterVec // listener (AcceptorBlockedPercent, C7)
+	blocked     blockedTimes           // listener
+	held        *prometheus.GaugeVec   // listener
 	received    *prometheus.CounterVec // processor
 	sent        *prometheus.CounterVec // processor
 	requests    *prometheus.CounterVec // processor
 	parked      *prometheus.GaugeVec   // processor
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics() *metrics {
 	m := &metrics{
 		connections: gauge("kanal_connections", "Open connections.", "listener"),
 		accepted:    counter("kanal_connections_accepted_total", "Connections accepted.", "listener"),
 		closed:      counter("kanal_connections_closed_total", "Connections closed.", "listener", "reason"),
 		acceptErrs:  counter("kanal_acceptor_errors_total", "Accepts that failed.", "listener"),
-		blocked: counter("kanal_acceptor_blocked_seconds_total",
-			"Time that the acceptor waited for room in a processor's queue of new connections.", "listener"),
-		received: counter("kanal_processor_received_bytes_total", "Bytes read from clients.", "processor"),
-		sent:     counter("kanal_processor_sent_bytes_total", "Bytes written to clients.", "processor"),
-		requests: counter("kanal_processor_requests_total", "Requests received.", "processor"),
-		parked:   gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "processor"),
+		blocked:     blockedTimes{},
+		held:        gauge("kanal_connections_held", "Refused connections that are kept open for a while.", "listener"),
+		received:    counter("kanal_processor_received_bytes_total", "Bytes read from clients.", "processor"),
+		sent:        counter("kanal_processor_sent_bytes_total", "Bytes written to clients.", "processor"),
+		requests:    counter("kanal_processor_requests_total", "Requests received.", "processor"),
+		parked:      gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "processor"),
 	}
-	return m, m.register(reg)
+	return m
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -48,7 +49,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.connections, m.accepted, m.closed, m.acceptErrs, m.blocked, m.received, m.sent, m.requests, m.parked,
+		m.connections, m.accepted, m.closed, m.acceptErrs, m.blocked, m.held, m.received, m.sent, m.requests, m.parked,
 	}
 }
 
@@ -74,15 +75,16 @@ func (m *metrics) unregister(reg prometheus.Registerer) {
 
 // listenerMetrics are those of one listener, with every label there from the start.
 type listenerMetrics struct {
-	connections                   prometheus.Gauge
-	accepted, acceptErrs, blocked prometheus.Counter
-	closed                        map[network.CloseReason]prometheus.Counter
+	connections, held    prometheus.Gauge
+	accepted, acceptErrs prometheus.Counter
+	blocked              *stopwatch
+	closed               map[network.CloseReason]prometheus.Counter
 }
 
 func (m *metrics) ofListener(name string) *listenerMetrics {
 	l := &listenerMetrics{
 		connections: m.connections.WithLabelValues(name), accepted: m.accepted.WithLabelValues(name),
-		acceptErrs: m.acceptErrs.WithLabelValues(name), blocked: m.blocked.WithLabelValues(name),
+		acceptErrs: m.acceptErrs.WithLabelValues(name), blocked: m.blocked.of(name), held: m.held.WithLabelValues(name),
 		closed: map[network.CloseReason]prometheus.Counter{},
 	}
 	for _, r := range network.Reasons() {

@@ -13,9 +13,14 @@ type socket struct {
 	fd     int
 	remote netip.AddrPort
 	broker int32
+	slot
 }
 
-func (s socket) close() { _ = unix.Close(s.fd) }
+// close ends a socket that no processor has registered.
+func (s socket) close() {
+	_ = unix.Close(s.fd)
+	s.release(false)
+}
 
 // configureNewConnections registers at most as many sockets as wait at once, so that a flood of connects does not stop
 // the traffic of the others (E2, KIP-402).
@@ -52,7 +57,7 @@ func (p *Processor) configure(s socket) {
 
 func (p *Processor) connection(s socket, local netip.AddrPort) *connection {
 	l := &p.listener
-	c := &connection{Connection: Connection{
+	c := &connection{slot: s.slot, Connection: Connection{
 		ID: connectionID(local, s.remote, p.id, p.index), Processor: p.id, Listener: l.Name, Kind: l.Kind,
 		Handler: l.Handler, Broker: s.broker, SecurityProtocol: l.SecurityProtocol, Privileged: l.Privileged,
 		Principal: "User:ANONYMOUS", ClientAddress: s.remote.Addr().String(),

@@ -19,6 +19,7 @@ type Processor struct {
 	rc       RequestChannel
 	log      *slog.Logger
 	counts   *listenerMetrics
+	quotas   *connectionQuotas
 	sel      *network.Selector
 	drained  chan struct{} // closed when a draining loop has no connection left, or has ended
 	ended    chan struct{}
@@ -30,6 +31,7 @@ type Processor struct {
 	responses []Response // taken from the door
 	orders    orders     // taken from the door
 	isDrained bool
+	excess    bool  // there may be more connections than the server may have
 	index     int32 // of the next connection
 	now       int64 // when the pass got its events
 	throttles throttles
@@ -43,16 +45,18 @@ type Processor struct {
 // connection is what a channel is attached to.
 type connection struct {
 	Connection
+	slot   slot
 	parked bool
+	excess bool // closed because there were too many (D7)
 }
 
-func newProcessor(id int, l ListenerConfig, rc RequestChannel, m *metrics, log *slog.Logger) (*Processor, error) {
+func newProcessor(id int, l ListenerConfig, rc RequestChannel, q *connectionQuotas, m *metrics, log *slog.Logger) (*Processor, error) {
 	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines()})
 	if err != nil {
 		return nil, err
 	}
 	return &Processor{
-		id: id, listener: l, rc: rc, sel: sel, log: log.With("listener", l.Name, "processor", id),
+		id: id, listener: l, rc: rc, quotas: q, sel: sel, log: log.With("listener", l.Name, "processor", id),
 		counts: m.ofListener(l.Name), metrics: m.ofProcessor(id), index: 0,
 		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel), waiting: map[route]int{},
 	}, nil
@@ -72,6 +76,7 @@ func (p *Processor) run() {
 		p.processCompletedReceives()
 		p.processCompletedSends()
 		p.processDisconnected()
+		p.closeExcessConnections()
 		p.metrics.tell(p.sel.Stats(), len(p.parked))
 	}
 }
@@ -81,6 +86,7 @@ func (p *Processor) openDoors() bool {
 	p.sel.ClearWake() // first: what is put down from here on wakes again
 	draining := p.orders.drain
 	p.responses, p.orders = p.doors.take(p.responses)
+	p.excess = p.excess || p.orders.excess
 	if p.orders.drain && !draining {
 		p.closeIdle()
 	}
@@ -101,7 +107,7 @@ func (p *Processor) poll() {
 
 func (p *Processor) timeout() time.Duration {
 	switch {
-	case p.orders.resume && len(p.parked) > 0:
+	case p.orders.resume && len(p.parked) > 0, p.mayExceed():
 		return 0
 	case len(p.throttles) > 0:
 		return max(time.Duration(p.throttles[0].due-Now()), 0)

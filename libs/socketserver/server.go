@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +24,7 @@ type Server struct {
 	// immutable after New
 	acceptors  []*acceptor
 	processors []*Processor
+	quotas     *connectionQuotas
 	metrics    *metrics
 	reg        prometheus.Registerer
 	running    sync.WaitGroup // processors
@@ -44,22 +46,23 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{reg: reg, addresses: map[endpoint]net.Addr{}}
-	if s.metrics, err = newMetrics(reg); err != nil {
-		return nil, err
-	}
+	s := &Server{addresses: map[endpoint]net.Addr{}, metrics: newMetrics(), quotas: newConnectionQuotas(cfg.Quotas, log)}
 	for _, l := range listeners {
 		if err := s.add(l, rc, log); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+	if err := s.metrics.register(reg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.reg = reg
 	return s, nil
 }
 
 // complete sets the defaults and reports all that is wrong.
 func (c Config) complete() ([]ListenerConfig, error) {
 	var listeners []ListenerConfig
-	var errs []error
+	errs := []error{c.Quotas.validate()}
 	names := map[string]bool{}
 	for _, l := range c.Listeners {
 		l = l.withDefaults()
@@ -74,9 +77,12 @@ func (c Config) complete() ([]ListenerConfig, error) {
 }
 
 func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) error {
-	a := &acceptor{listener: l, counts: s.metrics.ofListener(l.Name), log: log.With("listener", l.Name)}
+	a := &acceptor{
+		listener: l, counts: s.metrics.ofListener(l.Name), log: log.With("listener", l.Name),
+		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
+	}
 	for range l.Processors {
-		p, err := newProcessor(len(s.processors), l, rc, s.metrics, log)
+		p, err := newProcessor(len(s.processors), l, rc, s.quotas, s.metrics, log)
 		if err != nil {
 			return fmt.Errorf("listener %s: processor: %w", l.Name, err)
 		}
@@ -85,6 +91,40 @@ func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) erro
 	}
 	s.acceptors = append(s.acceptors, a)
 	return nil
+}
+
+// orderExcess asks all processors but those of privileged listeners to close what is too much; whoever comes first does.
+func (s *Server) orderExcess() {
+	for _, p := range s.processors {
+		if !p.listener.Privileged {
+			p.order(orders{excess: true})
+		}
+	}
+}
+
+// UpdateQuotas replaces the server's quotas, and those of the listeners that are named. Acceptors that wait ask again;
+// nothing that is open is closed, but what exceeds a lower Quotas.MaxConnections (D14). An error changes nothing (D15).
+func (s *Server) UpdateQuotas(q Quotas, listeners map[string]ListenerQuotas) error {
+	errs := []error{q.validate()}
+	for name, l := range listeners {
+		if !s.hasListener(name) {
+			errs = append(errs, fmt.Errorf("listener %q: there is none", name))
+		}
+		if err := l.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("listener %q: %w", name, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if s.quotas.update(q, listeners) {
+		s.orderExcess()
+	}
+	return nil
+}
+
+func (s *Server) hasListener(name string) bool {
+	return slices.ContainsFunc(s.acceptors, func(a *acceptor) bool { return a.listener.Name == name })
 }
 
 // Processors are those of all listeners, each at the index of its id.
