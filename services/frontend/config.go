@@ -40,6 +40,31 @@ type Config struct {
 	// WriteTimeout is how long a client may take nothing of the answers that are
 	// due to it; 0 or less: for ever.
 	WriteTimeout time.Duration `env:"KANAL_WRITE_TIMEOUT" envDefault:"60s"`
+	// MaxConnections in total, and of each listener without a limit of its own
+	// (max.connections). Privileged listeners beside others are not held by the
+	// total: for each of their connections above it the least recently active
+	// client's is closed.
+	MaxConnections int `env:"KANAL_MAX_CONNECTIONS" envDefault:"2147483647"`
+	// MaxConnectionsAction is what happens at MaxConnections or a listener's limit:
+	// wait (the listener accepts no more until one closes, as Kafka) or refuse
+	// (accepted and closed at once).
+	MaxConnectionsAction string `env:"KANAL_MAX_CONNECTIONS_ACTION" envDefault:"wait"`
+	// MaxConnectionsPerIP of one address (max.connections.per.ip); 0 needs
+	// overrides, and lets in nobody else.
+	MaxConnectionsPerIP int `env:"KANAL_MAX_CONNECTIONS_PER_IP" envDefault:"2147483647"`
+	// MaxConnectionsPerIPOverrides are host:count, comma separated
+	// (max.connections.per.ip.overrides); a host name stands for all its addresses
+	// at start, an IPv6 address is in brackets.
+	MaxConnectionsPerIPOverrides string `env:"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES"`
+	// ConnectionRate is how many connections a second are accepted in total
+	// (max.connection.creation.rate), ConnectionBurst how many at once after a quiet
+	// time; 0: a second's worth.
+	ConnectionRate  int `env:"KANAL_MAX_CONNECTION_CREATION_RATE" envDefault:"2147483647"`
+	ConnectionBurst int `env:"KANAL_MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
+	// ConnectionRatePerIP and ConnectionBurstPerIP are the same for each address
+	// (connection_creation_rate).
+	ConnectionRatePerIP  int `env:"KANAL_CONNECTION_CREATION_RATE_PER_IP" envDefault:"2147483647"`
+	ConnectionBurstPerIP int `env:"KANAL_CONNECTION_CREATION_BURST_PER_IP" envDefault:"0"`
 	// QueuedMaxRequests bounds the requests of one service that wait for a
 	// handler (queued.max.requests).
 	QueuedMaxRequests int `env:"KANAL_QUEUED_MAX_REQUESTS" envDefault:"500"`
@@ -79,5 +104,5 @@ func (c Config) Validate() error {
 	bad(c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576")
 	bad(c.RequestTimeout < 100*time.Millisecond, "KANAL_REQUEST_TIMEOUT", c.RequestTimeout, "a duration of at least 100ms")
 	_, err := c.listeners()
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, c.validateQuotas(), err)...)
 }

@@ -1,8 +1,11 @@
 package frontend
 
 import (
+	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
@@ -75,6 +78,18 @@ func TestErrorsNameTheVariable(t *testing.T) {
 		{"KANAL_BROKERS", "0", []string{"KANAL_BROKERS", "1 to 1000"}},
 		{"KANAL_BROKERS", "many", []string{"KANAL_BROKERS", "many", "whole number"}},
 		{"KANAL_REQUEST_TIMEOUT", "30", []string{"KANAL_REQUEST_TIMEOUT", "30", "duration"}},
+		{"KANAL_SOCKET_SEND_BUFFER_BYTES", "0", []string{"KANAL_SOCKET_SEND_BUFFER_BYTES", "-1"}},
+		{"KANAL_MAX_CONNECTIONS", "0", []string{"KANAL_MAX_CONNECTIONS", "at least 1"}},
+		{"KANAL_MAX_CONNECTIONS_ACTION", "panic", []string{"KANAL_MAX_CONNECTIONS_ACTION", "panic", "wait or refuse"}},
+		{"KANAL_MAX_CONNECTIONS_PER_IP", "0", []string{"KANAL_MAX_CONNECTIONS_PER_IP", "OVERRIDES"}},
+		{"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES", "a:1,b", []string{"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES", "b", "host:count"}},
+		{"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES", "a:-1", []string{"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES", "a:-1"}},
+		{"KANAL_MAX_CONNECTION_CREATION_RATE", "0", []string{"KANAL_MAX_CONNECTION_CREATION_RATE"}},
+		{"KANAL_CONNECTION_CREATION_BURST_PER_IP", "-1", []string{"KANAL_CONNECTION_CREATION_BURST_PER_IP"}},
+		{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTIONS", "0", []string{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTIONS", "at least 1"}}, // D15
+		{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTIONS", "many", []string{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTIONS", "many", "whole number"}},
+		{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTION_CREATION_RATE", "-1", []string{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTION_CREATION_RATE"}},
+		{"KANAL_LISTENER_PLAINTEXT_PRIVILEGED", "maybe", []string{"KANAL_LISTENER_PLAINTEXT_PRIVILEGED", "maybe", "true or false"}},
 		{"KANAL_CLUSTER", "a.b", []string{"KANAL_CLUSTER", "a.b", "letters"}},
 		{"KANAL_QUEUED_MAX_REQUEST_BYTES", "10", []string{"KANAL_QUEUED_MAX_REQUEST_BYTES", "KANAL_REQUEST_MAX_BYTES"}},
 	} {
@@ -93,6 +108,58 @@ func TestErrorsNameTheVariable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Row D3 and section 2.2: the defaults are without limit, host names stand for all their addresses, 0 is nobody.
+func TestQuotas(t *testing.T) {
+	cfg, err := parse(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q, err := cfg.quotas(t.Context()); err != nil || !reflect.DeepEqual(q, socketserver.Quotas{PerIP: map[netip.Addr]int{}}) {
+		t.Errorf("%+v, %v", q, err)
+	}
+	cfg, err = parse(t, map[string]string{
+		"KANAL_MAX_CONNECTIONS": "100", "KANAL_MAX_CONNECTIONS_ACTION": "refuse", "KANAL_MAX_CONNECTIONS_PER_IP": "0",
+		"KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES": "10.0.0.7:3, [fd00::7]:4,localhost:0",
+		"KANAL_MAX_CONNECTION_CREATION_RATE":     "50", "KANAL_MAX_CONNECTION_CREATION_BURST": "5",
+		"KANAL_CONNECTION_CREATION_RATE_PER_IP":    "7",
+		"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTIONS": "9", "KANAL_LISTENER_PLAINTEXT_MAX_CONNECTION_CREATION_RATE": "8",
+		"KANAL_CONNECTIONS_MAX_IDLE": "-1s", "KANAL_FIRST_BYTE_TIMEOUT": "2s", "KANAL_WRITE_TIMEOUT": "3s",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := cfg.quotas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"10.0.0.7": 3, "fd00::7": 4, "127.0.0.1": 0} {
+		if got, ok := q.PerIP[netip.MustParseAddr(host)]; !ok || got != want {
+			t.Errorf("%s may have %d (%v), want %d", host, got, ok, want)
+		}
+	}
+	q.PerIP = nil
+	want := socketserver.Quotas{
+		MaxConnections: 100, MaxPerIP: -1, Refuse: true,
+		Rate: socketserver.Rate{PerSecond: 50, Burst: 5}, RatePerIP: socketserver.Rate{PerSecond: 7},
+	}
+	if !reflect.DeepEqual(q, want) {
+		t.Errorf("%+v, want %+v", q, want)
+	}
+	ls, err := cfg.listeners()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := ls[0]
+	if l.Quotas != (socketserver.ListenerQuotas{MaxConnections: 9, Rate: socketserver.Rate{PerSecond: 8}}) ||
+		l.MaxIdle != -time.Second || l.FirstRequestTimeout != 2*time.Second || l.WriteTimeout != 3*time.Second || l.SendBuffer != -1 {
+		t.Errorf("%+v", l.ListenerConfig)
+	}
+	cfg.MaxConnectionsPerIPOverrides = "no-such-host.invalid:1"
+	if _, err := cfg.quotas(t.Context()); err == nil || !strings.Contains(err.Error(), "no-such-host.invalid") {
+		t.Errorf("a host that does not exist: %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Service) speaksKafka() bool {
 	return slices.ContainsFunc(s.listeners, func(l listener) bool { return l.Kind == socketserver.KindKafka })
 }
 
-// openTimeout bounds how long the cluster's bucket may take to open.
+// openTimeout bounds how long the cluster's bucket may take to open, and host names to be looked up.
 const openTimeout = 30 * time.Second
 
 func (s *Service) openRegistry() error {
@@ -96,7 +96,12 @@ func (s *Service) openRegistry() error {
 // build puts reactor and request channel together.
 func (s *Service) build() (err error) {
 	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
 	server := socketserver.Config{}
+	if server.Quotas, err = s.cfg.quotas(ctx); err != nil {
+		return err
+	}
 	for _, l := range s.listeners {
 		server.Listeners = append(server.Listeners, l.ListenerConfig)
 	}

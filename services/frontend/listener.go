@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,13 @@ type Listener struct {
 	Protocol string `env:"PROTOCOL" envDefault:"PLAINTEXT"`
 	// Privileged listeners may carry forwarded requests (inter.broker.listener.name).
 	Privileged bool `env:"PRIVILEGED" envDefault:"false"`
+	// MaxConnections of this listener (listener.name.X.max.connections); not set:
+	// KANAL_MAX_CONNECTIONS.
+	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"2147483647"`
+	// ConnectionRate and ConnectionBurst of this listener
+	// (listener.name.X.max.connection.creation.rate), beside the total's.
+	ConnectionRate  int `env:"MAX_CONNECTION_CREATION_RATE" envDefault:"2147483647"`
+	ConnectionBurst int `env:"MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
 }
 
 // endpoint is one NAME://host:port.
@@ -65,12 +73,12 @@ func (c Config) listener(e endpoint) (listener, error) {
 	prefix := "KANAL_LISTENER_" + e.name + "_"
 	var own Listener
 	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
-		return listener{}, service.Invalid(prefix+"PRIVILEGED", os.Getenv(prefix+"PRIVILEGED"), "true or false")
+		return listener{}, unreadable(prefix, err)
 	}
 	l := listener{advertised: e, ListenerConfig: socketserver.ListenerConfig{
 		Name: e.name, Host: e.host, Port: e.port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
-		SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
+		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
 		MaxIdle: c.MaxIdle, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
 	}}
 	var errs []error
@@ -87,7 +95,39 @@ func (c Config) listener(e endpoint) (listener, error) {
 	if own.Protocol != "PLAINTEXT" {
 		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "PLAINTEXT"))
 	}
+	if own.MaxConnections < 1 { // D15
+		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTIONS", own.MaxConnections, "at least 1"))
+	}
+	if own.ConnectionRate < 1 {
+		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTION_CREATION_RATE", own.ConnectionRate, "at least 1"))
+	}
+	if own.ConnectionBurst < 0 {
+		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTION_CREATION_BURST", own.ConnectionBurst, "0 (a second's worth) or more"))
+	}
 	return l, errors.Join(errs...)
+}
+
+// unreadable names the variables of a listener that are not of their type.
+func unreadable(prefix string, err error) error {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return err
+	}
+	var errs []error
+	for _, e := range all.Errors {
+		var parse env.ParseError
+		if !errors.As(e, &parse) {
+			errs = append(errs, e)
+			continue
+		}
+		field, _ := reflect.TypeFor[Listener]().FieldByName(parse.Name)
+		variable, allowed := prefix+field.Tag.Get("env"), "a whole number"
+		if field.Type.Kind() == reflect.Bool {
+			allowed = "true or false"
+		}
+		errs = append(errs, service.Invalid(variable, os.Getenv(variable), allowed))
+	}
+	return errors.Join(errs...)
 }
 
 // overlaps reports listeners whose port ranges meet: with K brokers a listener
