@@ -62,10 +62,34 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config, log *slog.Log
 	return r, nil
 }
 
-// openBucket finds the bucket or makes it. Several processes may do so at once:
-// who comes second finds what the first one made.
+// answerTimeout is how long one request of openBucket waits for its answer.
+const answerTimeout = 2 * time.Second
+
+// openBucket finds the bucket or makes it, and asks again where no answer comes:
+// NATS delivers at most once, and a server that has just started loses answers.
+// The account's first request makes the subject of all answers and only then
+// subscribes to it (Account.newServiceReply); what is answered in between, to
+// whoever, is gone. Seen with four services that start at once.
 func (r *Registry) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	name := BucketName(r.cfg.Cluster)
+	for {
+		attempt, cancel := context.WithTimeout(ctx, answerTimeout)
+		kv, err := r.findBucket(attempt, name)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			r.log.Warn("NATS did not answer; asked again", "bucket", name, "waited", answerTimeout)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", name, err)
+		}
+		return kv, nil
+	}
+}
+
+// findBucket finds the bucket or makes it. Several processes may do so at once:
+// who comes second finds what the first one made.
+func (r *Registry) findBucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
 	kv, err := r.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = r.createBucket(ctx, name)
@@ -73,10 +97,7 @@ func (r *Registry) openBucket(ctx context.Context) (jetstream.KeyValue, error) {
 			kv, err = r.js.KeyValue(ctx, name)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", name, err)
-	}
-	return kv, nil
+	return kv, err
 }
 
 // notClustered is what a NATS server that stands alone says to replicas.
