@@ -9,8 +9,22 @@ import (
 	"testing"
 )
 
+// Services are the binaries that take their configuration from the environment
+// and run until they are told to stop.
+var Services = []string{"standalone", "frontend", "metadata", "records", "groups", "echo"}
+
 // Binaries are the names of all that is built from services/*/cmd/*.
-var Binaries = []string{"standalone", "frontend", "metadata", "records", "groups", "echo"}
+func Binaries(t testing.TB) (names []string) {
+	t.Helper()
+	folders, err := filepath.Glob(filepath.Join(Root(t), "services", "*", "cmd", "*"))
+	if err != nil || len(folders) < len(Services) {
+		t.Fatalf("found the commands %v: %v", folders, err)
+	}
+	for _, folder := range folders {
+		names = append(names, filepath.Base(folder))
+	}
+	return names
+}
 
 // temporary is the folder that built has made; Main removes it.
 var temporary string
@@ -28,14 +42,15 @@ var built = sync.OnceValues(func() (folder string, err error) {
 		return "", err
 	}
 	temporary = folder
+	commands, err := filepath.Glob(filepath.Join(root, "services", "*", "cmd", "*"))
+	if err != nil {
+		return "", err
+	}
 	args := []string{"build", "-o", folder}
 	if raceFlag != "" {
 		args = append(args, raceFlag)
 	}
-	for _, name := range Binaries {
-		args = append(args, "./services/"+name+"/cmd/"+name)
-	}
-	cmd := exec.Command("go", args...)
+	cmd := exec.Command("go", append(args, commands...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stderr, os.Stderr
 	return folder, cmd.Run()
 })
