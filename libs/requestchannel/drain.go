@@ -3,6 +3,8 @@ package requestchannel
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 func (s *Server) forget(in *Incoming) {
@@ -19,6 +21,22 @@ func (s *Server) forget(in *Incoming) {
 }
 
 func (s *Server) parkedOne() { s.cfg.Metrics.park() }
+
+// awaitReceived waits until receive has seen every request that came before the
+// front ends' word that they send no more. Requests and announcements have
+// goroutines of their own: that word may be heard while requests still wait
+// behind their subscription, and leaving now would drop them unseen.
+func (s *Server) awaitReceived(sub *nats.Subscription) {
+	limit := time.Now().Add(AnnouncementTimeout)
+	for time.Now().Before(limit) {
+		waiting, _, err := sub.Pending()
+		delivered, err2 := sub.Delivered()
+		if err != nil || err2 != nil || waiting == 0 && delivered == s.received.Load() {
+			return // an error: the connection is gone, and everything with it
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // drain finishes what is held. Long polls are cancelled: their handlers answer
 // at once with what they have.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,7 @@ type Server struct {
 	assemblies map[requestKey]*assembly
 	origins    map[string]Origin
 
+	received atomic.Int64 // messages of the request subject that receive is done with
 	presence presence
 
 	mu       sync.Mutex
@@ -100,6 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.presence.run(ctx)
+	s.awaitReceived(sub)
 	s.drain()
 	if !s.nc.IsConnected() {
 		return nil // NATS is away, and has forgotten us already
@@ -121,6 +124,7 @@ func (s *Server) register() (micro.Service, error) {
 
 // receive takes one message of the request subject.
 func (s *Server) receive(m *nats.Msg) {
+	defer s.received.Add(1)
 	switch messageKind(m.Data) {
 	case kindRequest:
 		s.receiveRequest(m)
