@@ -49,13 +49,13 @@ func TestListeners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ls[0].Name != "PLAINTEXT" || ls[0].Host != "" || ls[0].Brokers != 3 || ls[0].advertised.host != "kafka.example.com" || ls[0].advertised.port != 443 {
+	if ls[0].Name != "PLAINTEXT" || ls[0].Host != "" || ls[0].Brokers != 3 || ls[0].advertised.Host != "kafka.example.com" || ls[0].advertised.Port != 443 {
 		t.Errorf("%+v", ls[0])
 	}
 	if ls[1].Host != "::1" || ls[1].Kind != socketserver.KindFrames || ls[1].Handler != "echo" || ls[1].Brokers != 1 {
 		t.Errorf("%+v", ls[1])
 	}
-	if !ls[2].Privileged || ls[2].advertised.host != "10.0.0.1" {
+	if !ls[2].Privileged || ls[2].advertised.Host != "10.0.0.1" {
 		t.Errorf("%+v", ls[2])
 	}
 }
@@ -69,7 +69,7 @@ func TestErrorsNameTheVariable(t *testing.T) {
 		{"KANAL_LISTENERS", "localhost:9092", []string{"KANAL_LISTENERS", "localhost:9092", "NAME://host:port"}},
 		{"KANAL_LISTENERS", "A://h:99999", []string{"KANAL_LISTENERS", "A://h:99999"}},
 		{"KANAL_LISTENERS", "", []string{"KANAL_LISTENERS", "at least one"}},
-		{"KANAL_LISTENERS", "A://h:1,A://h:2", []string{"A twice"}},
+		{"KANAL_LISTENERS", "A://h:1,A://h:2", []string{"A is named twice"}},
 		{"KANAL_LISTENERS", "A://h:9092,B://h:9092", []string{"A://h:9092", "B://h:9092", "overlap"}},
 		{"KANAL_ADVERTISED_LISTENERS", "X://h:1", []string{"KANAL_ADVERTISED_LISTENERS", "X://h:1"}},
 		{"KANAL_LISTENER_PLAINTEXT_KIND", "http", []string{"KANAL_LISTENER_PLAINTEXT_KIND", "http", "kafka or frames"}},

@@ -7,10 +7,10 @@ import (
 	"os"
 	"reflect"
 	"strconv"
-	"strings"
 
 	"github.com/caarlos0/env/v11"
 
+	"kanal/libs/cluster"
 	"kanal/libs/requestchannel"
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
@@ -36,20 +36,10 @@ type Listener struct {
 	ConnectionBurst int `env:"MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
 }
 
-// endpoint is one NAME://host:port.
-type endpoint struct {
-	name, host string
-	port       int
-}
-
-func (e endpoint) String() string {
-	return e.name + "://" + net.JoinHostPort(e.host, strconv.Itoa(e.port))
-}
-
 // listener is a listener with all its configuration.
 type listener struct {
 	socketserver.ListenerConfig
-	advertised endpoint
+	advertised cluster.Endpoint
 }
 
 // listeners reads and checks the listeners; the error names everything wrong.
@@ -69,14 +59,14 @@ func (c Config) listeners() (out []listener, _ error) {
 	return out, errors.Join(errs...)
 }
 
-func (c Config) listener(e endpoint) (listener, error) {
-	prefix := "KANAL_LISTENER_" + e.name + "_"
+func (c Config) listener(e cluster.Endpoint) (listener, error) {
+	prefix := "KANAL_LISTENER_" + e.Name + "_"
 	var own Listener
 	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
 		return listener{}, unreadable(prefix, err)
 	}
 	l := listener{advertised: e, ListenerConfig: socketserver.ListenerConfig{
-		Name: e.name, Host: e.host, Port: e.port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
+		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
 		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
 		MaxIdle: c.MaxIdle, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
@@ -130,77 +120,44 @@ func unreadable(prefix string, err error) error {
 	return errors.Join(errs...)
 }
 
-// overlaps reports listeners whose port ranges meet: with K brokers a listener
-// takes K ports above its own.
-func (c Config) overlaps(all []endpoint) error {
+// overlaps reports listeners that cannot be bound beside each other.
+func (c Config) overlaps(all []cluster.Endpoint) error {
 	var errs []error
-	span := 0
-	if c.Brokers > 1 {
-		span = int(c.Brokers)
-	}
-	for i, a := range all {
-		if a.port+span > 65535 {
-			errs = append(errs, fmt.Errorf("KANAL_LISTENERS: %s with %d brokers needs ports up to %d, above 65535", a, c.Brokers, a.port+span))
-		}
-		for _, b := range all[i+1:] {
-			if a.name == b.name {
-				errs = append(errs, fmt.Errorf("KANAL_LISTENERS names %s twice", a.name))
-			}
-			if a.port != 0 && b.port != 0 && a.port <= b.port+span && b.port <= a.port+span {
-				errs = append(errs, fmt.Errorf("KANAL_LISTENERS: the ports of %s and %s overlap: %d brokers take ports %d to %d and %d to %d", a, b, c.Brokers, a.port, a.port+span, b.port, b.port+span))
-			}
-		}
+	for _, err := range cluster.CheckEndpoints(all, c.Brokers) {
+		errs = append(errs, fmt.Errorf("KANAL_LISTENERS: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
 // advertise sets what clients are told, for listeners that have it set.
-func advertise(all []listener, advertised []endpoint, value string) error {
+func advertise(all []listener, advertised []cluster.Endpoint, value string) error {
 	var errs []error
 	for _, e := range advertised {
 		found := false
 		for i := range all {
-			if all[i].Name == e.name {
+			if all[i].Name == e.Name {
 				all[i].advertised, found = e, true
 			}
 		}
-		if !found || e.host == "" || e.port == 0 {
+		if !found || e.Host == "" || e.Port == 0 {
 			errs = append(errs, service.Invalid("KANAL_ADVERTISED_LISTENERS", value, fmt.Sprintf("NAME://host:port of listeners in KANAL_LISTENERS; %s is not", e)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// parseEndpoints reads a comma separated list of NAME://host:port, IPv6 hosts in
-// brackets (A5).
-func parseEndpoints(variable, value string) (out []endpoint, _ error) {
+func parseEndpoints(variable, value string) ([]cluster.Endpoint, error) {
+	all, bad := cluster.ParseEndpoints(value)
 	var errs []error
-	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
-		name, rest, ok := strings.Cut(part, "://")
-		host, port, err := net.SplitHostPort(rest)
-		n, err2 := strconv.ParseUint(port, 10, 16)
-		if !ok || err != nil || err2 != nil || !legalName(name) {
-			errs = append(errs, service.Invalid(variable, part, "NAME://host:port, such as PLAINTEXT://localhost:9092"))
-			continue
-		}
-		out = append(out, endpoint{strings.ToUpper(name), host, int(n)})
+	for _, part := range bad {
+		errs = append(errs, service.Invalid(variable, part, "NAME://host:port, such as PLAINTEXT://localhost:9092"))
 	}
-	return out, errors.Join(errs...)
-}
-
-// legalName: a listener's name becomes part of variable names.
-func legalName(s string) bool {
-	for _, c := range s {
-		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
-			return false
-		}
-	}
-	return s != ""
+	return all, errors.Join(errs...)
 }
 
 // address is what is announced for the listener, whose port may have been 0.
 func (l listener) address(s *socketserver.Server) requestchannel.Address {
-	a := requestchannel.Address{Host: l.advertised.host, Port: l.advertised.port, Brokers: l.Brokers}
+	a := requestchannel.Address{Host: l.advertised.Host, Port: l.advertised.Port, Brokers: l.Brokers}
 	if a.Host == "" {
 		a.Host, _ = os.Hostname() // an empty host is everywhere; clients need a name
 	}

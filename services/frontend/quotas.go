@@ -7,9 +7,8 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 
+	"kanal/libs/cluster"
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
 )
@@ -69,38 +68,26 @@ func rate(perSecond, burst int) socketserver.Rate {
 	return socketserver.Rate{PerSecond: float64(limit(perSecond)), Burst: burst}
 }
 
-// override is one host:count.
-type override struct {
-	host  string
-	count int
-}
-
-func parseOverrides(value string) (out []override, _ error) {
-	const variable = "KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES"
+func parseOverrides(value string) ([]cluster.Override, error) {
+	all, bad := cluster.ParseOverrides(value)
 	var errs []error
-	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
-		host, count, err := net.SplitHostPort(part)
-		n, err2 := strconv.ParseUint(count, 10, 31)
-		if err != nil || err2 != nil || host == "" {
-			errs = append(errs, service.Invalid(variable, part, "host:count, such as 10.0.0.7:100 or [fd00::7]:100"))
-			continue
-		}
-		out = append(out, override{host, int(n)})
+	for _, part := range bad {
+		errs = append(errs, service.Invalid("KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES", part, "host:count, such as 10.0.0.7:100 or [fd00::7]:100"))
 	}
-	return out, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
 // resolve looks host names up once, at start, as Kafka; but takes all addresses of a name and not only its first (D3).
-func resolve(ctx context.Context, overrides []override) (map[netip.Addr]int, error) {
+func resolve(ctx context.Context, overrides []cluster.Override) (map[netip.Addr]int, error) {
 	counts := map[netip.Addr]int{}
 	var errs []error
 	for _, o := range overrides {
-		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", o.host)
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", o.Host)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES: look up %s: %w", o.host, err))
+			errs = append(errs, fmt.Errorf("KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES: look up %s: %w", o.Host, err))
 		}
 		for _, a := range found {
-			counts[a.Unmap()] = o.count
+			counts[a.Unmap()] = o.Count
 		}
 	}
 	return counts, errors.Join(errs...)
