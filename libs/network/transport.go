@@ -29,7 +29,7 @@ type plaintext struct{ fd int }
 // and later bytes are a new edge (epoll(7)).
 func (t *plaintext) Read(p []byte) (int, bool, error) {
 	for {
-		n, err := unix.Read(t.fd, p)
+		n, err := recv(t.fd, p)
 		switch {
 		case n > 0:
 			return n, n == len(p), nil
@@ -38,21 +38,21 @@ func (t *plaintext) Read(p []byte) (int, bool, error) {
 		case err == unix.EAGAIN:
 			return 0, false, nil
 		case err != unix.EINTR:
-			return 0, false, os.NewSyscallError("read", err)
+			return 0, false, os.NewSyscallError("recv", err)
 		}
 	}
 }
 
 func (t *plaintext) Write(p []byte) (int, error) {
 	for {
-		n, err := unix.Write(t.fd, p)
+		n, err := send(t.fd, p)
 		switch {
 		case err == nil:
 			return n, nil
 		case err == unix.EAGAIN:
 			return 0, nil
 		case err != unix.EINTR:
-			return 0, os.NewSyscallError("write", err)
+			return 0, os.NewSyscallError("send", err)
 		}
 	}
 }
