@@ -60,7 +60,7 @@ func (o *outcomes) Deliver(_ int, batch []rc.Outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, x := range batch {
-		x.Pending.Done(true, now(), 0)
+		x.Pending.Done(rc.Sent, now(), 0)
 		x.Pending = nil
 		o.got[x.Token] = append(o.got[x.Token], x)
 	}
@@ -568,7 +568,7 @@ type windowSink chan int
 
 func (s windowSink) Deliver(_ int, batch []rc.Outcome) {
 	for i := range batch {
-		batch[i].Pending.Done(true, now(), 0)
+		batch[i].Pending.Done(rc.Sent, now(), 0)
 	}
 	s <- len(batch)
 }

@@ -27,7 +27,7 @@ func (d *dispatcher) take(p *Pending, r *Response) {
 	case Send:
 		d.takeFrame(p, r)
 	case NoOp, CloseConnection:
-		p.metrics.handled(p, r)
+		p.answer(r)
 		d.outcome(p, Outcome{Kind: r.Kind, Throttle: r.Throttle})
 	case Redirect:
 		d.takeRedirect(p, r.Target)
@@ -59,7 +59,7 @@ func (d *dispatcher) takeFrame(p *Pending, r *Response) {
 		}
 		r.Frame, p.assembly = p.assembly.frame, nil
 	}
-	p.metrics.handled(p, r)
+	p.answer(r)
 	d.outcome(p, Outcome{Kind: Send, Throttle: r.Throttle, Frame: r.Frame})
 }
 
@@ -85,7 +85,7 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 	if p.state != outstanding {
 		return
 	}
-	p.state = parked
+	p.state, p.wasParked = parked, true
 	p.instance.outstanding--
 	p.instance.parked++
 	p.deadline = d.now + int64(deadline)

@@ -2,42 +2,58 @@ package requestchannel
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kanal/libs/protocol"
 )
 
-// ChannelMetrics are the metrics of the front end's side (RequestMetrics).
+// ChannelMetrics are the metrics of the front end's side (RequestMetrics). Those by api appear with its first request
+// (R7), with all their labels.
 type ChannelMetrics struct {
-	requests     *prometheus.CounterVec
-	outcomes     *prometheus.CounterVec
-	stage        *prometheus.HistogramVec
-	parked       prometheus.Gauge
-	late         prometheus.Counter
-	invalid      prometheus.Counter
-	redirected   prometheus.Counter
-	notTaken     prometheus.Counter
-	redispatched *prometheus.CounterVec
-	lost         *prometheus.CounterVec
+	reg prometheus.Registerer
 
-	mu    sync.Mutex
-	byAPI map[string]*stageMetrics
+	requests      *prometheus.CounterVec   // api, version
+	outcomes      *prometheus.CounterVec   // api, outcome
+	stage         *prometheus.HistogramVec // api, stage
+	requestBytes  *prometheus.HistogramVec // api
+	responseBytes *prometheus.HistogramVec // api
+	parked        prometheus.Gauge
+	late          prometheus.Counter
+	invalid       prometheus.Counter
+	redirected    prometheus.Counter
+	notTaken      prometheus.Counter
+	redispatched  *prometheus.CounterVec // reason
+	lost          *prometheus.CounterVec // service, reason
+	watched       []prometheus.Collector // of Watch
+
+	recorder Recorder
+	byKey    [128]atomic.Pointer[apiMetrics] // Kafka's keys
+	mu       sync.Mutex
+	all      map[string]*apiMetrics // guarded by mu
 }
 
-// stageMetrics are the metrics of one api, looked up once.
-type stageMetrics struct {
-	m                                                               *ChannelMetrics
-	requests, sent, lost                                            prometheus.Counter
-	queue, transit, handle, remote, throttle, response, send, total prometheus.Observer
-}
-
-// NewChannelMetrics registers the metrics of a front end; InFlight and queues
-// are read from c when scraped.
+// NewChannelMetrics registers the metrics of a front end.
 func NewChannelMetrics(reg prometheus.Registerer) *ChannelMetrics {
 	m := newChannelMetrics()
-	reg.MustRegister(m.requests, m.outcomes, m.stage, m.parked, m.late, m.invalid, m.redirected, m.notTaken, m.redispatched, m.lost)
+	m.reg = reg
+	reg.MustRegister(m.collectors()...)
 	return m
+}
+
+func (m *ChannelMetrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.requests, m.outcomes, m.stage, m.requestBytes, m.responseBytes,
+		m.parked, m.late, m.invalid, m.redirected, m.notTaken, m.redispatched, m.lost,
+	}
+}
+
+// Unregister takes the metrics away again, at the end of the front end (R8).
+func (m *ChannelMetrics) Unregister() {
+	for _, c := range append(m.collectors(), m.watched...) {
+		m.reg.Unregister(c)
+	}
 }
 
 func newChannelMetrics() *ChannelMetrics {
@@ -47,85 +63,84 @@ func newChannelMetrics() *ChannelMetrics {
 	vec := func(subsystem, name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "kanal", Subsystem: subsystem, Name: name, Help: help}, labels)
 	}
+	bytes := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "kanal", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(64, 4, 11),
+		}, []string{"api"})
+	}
 	return &ChannelMetrics{
-		requests: vec("", "requests_total", "Requests put on the request channel, by api.", "api"),
-		outcomes: vec("", "request_outcomes_total", "Requests by api and outcome: sent reached the socket (or had no answer to send), lost did not.", "api", "outcome"),
+		requests: vec("", "requests_total", "Requests that have ended, by api and version.", "api", "version"),
+		outcomes: vec("", "request_outcomes_total", "Requests that have ended, by api and what became of them.", "api", "outcome"),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "kanal", Name: "request_stage_seconds",
-			Help:    "Time of a request by stage: queue (waiting in the front end), transit (NATS, both ways), handle, remote (storage or members), throttle, response (waiting for its processor), send, total.",
+			Help:    "Time of a request by stage: queue (waiting in the front end), transit (NATS, both ways), handle, remote (storage or members), throttle (granted, where it was), response (waiting for its processor), send, total.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2.5, 16),
 		}, []string{"api", "stage"}),
-		parked:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "kanal", Name: "requests_parked", Help: "Long polls waiting in handlers."}),
-		late:         counter("late_answers_total", "Answers to requests that had their outcome already."),
-		invalid:      counter("invalid_answers_total", "Messages on response subjects that were no valid envelope."),
-		redirected:   counter("redirected_total", "Requests redirected to the instance that holds their broker."),
-		notTaken:     counter("not_taken_total", "Requests that an instance gave back."),
-		redispatched: vec("request_channel", "redispatched_total", "Requests dispatched again because their instance was lost, by reason.", "reason"),
-		lost:         vec("request_channel", "handlers_lost_total", "Handler instances lost, by service and reason.", "service", "reason"),
-		byAPI:        map[string]*stageMetrics{},
+		requestBytes:  bytes("request_size_bytes", "Size of a request's body."),
+		responseBytes: bytes("response_size_bytes", "Size of a response with its header."),
+		parked:        prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "kanal", Name: "requests_parked", Help: "Long polls waiting in handlers."}),
+		late:          counter("late_answers_total", "Answers to requests that had their outcome already."),
+		invalid:       counter("invalid_answers_total", "Messages on response subjects that were no valid envelope."),
+		redirected:    counter("redirected_total", "Requests redirected to the instance that holds their broker."),
+		notTaken:      counter("not_taken_total", "Requests that an instance gave back."),
+		redispatched:  vec("request_channel", "redispatched_total", "Requests dispatched again because their instance was lost, by reason.", "reason"),
+		lost:          vec("request_channel", "handlers_lost_total", "Handler instances lost, by service and reason.", "service", "reason"),
+		all:           map[string]*apiMetrics{},
+	}
+}
+
+// of finds the metrics of an api, or of a service that gets whole frames. Any goroutine may call it.
+func (m *ChannelMetrics) of(service string, key protocol.APIKey) *apiMetrics {
+	if key < 0 || int(key) >= len(m.byKey) {
+		return m.named(service)
+	}
+	if a := m.byKey[key].Load(); a != nil {
+		return a
+	}
+	a := m.named(key.String())
+	m.byKey[key].Store(a)
+	return a
+}
+
+func (m *ChannelMetrics) named(api string) *apiMetrics {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.all[api]
+	if a == nil {
+		a = newAPIMetrics(m, api)
+		m.all[api] = a
+	}
+	return a
+}
+
+func (m *ChannelMetrics) each(f func(*apiMetrics)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.all {
+		f(a)
 	}
 }
 
 // Watch registers gauges that read c.
 func (c *Channel) Watch(reg prometheus.Registerer) {
-	gauge := func(name, help string, f func() float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "kanal", Name: name, Help: help}, f))
+	m := c.cfg.Metrics
+	m.watched = []prometheus.Collector{
+		underWayCollector{c}, queueCollector{c},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "kanal", Name: "requests_held_bytes", Help: "Frames held until their outcome, parked ones apart."},
+			func() float64 { return float64(c.held.Load()) }),
 	}
-	gauge("requests_in_flight", "Requests without an outcome, queued and parked ones included.", func() float64 { return float64(c.inside.Load()) })
-	gauge("requests_held_bytes", "Frames held until their outcome, parked ones apart.", func() float64 { return float64(c.held.Load()) })
-	gauge("requests_queued", "Requests that wait for a window.", func() (n float64) {
-		for _, r := range c.table.Load().routes.all() {
-			n += float64(r.queued.Load())
-		}
-		return n
-	})
+	reg.MustRegister(m.watched...)
 }
 
-// stages finds the metrics of an api, or of a service that routes whole frames.
-func (m *ChannelMetrics) stages(r *Route, key protocol.APIKey) *stageMetrics {
-	api := r.service
-	if key >= 0 {
-		api = key.String()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.byAPI[api]
-	if s == nil {
-		stage := func(name string) prometheus.Observer { return m.stage.WithLabelValues(api, name) }
-		s = &stageMetrics{
-			m: m, requests: m.requests.WithLabelValues(api),
-			sent: m.outcomes.WithLabelValues(api, "sent"), lost: m.outcomes.WithLabelValues(api, "lost"),
-			queue: stage("queue"), transit: stage("transit"), handle: stage("handle"), remote: stage("remote"),
-			throttle: stage("throttle"), response: stage("response"), send: stage("send"), total: stage("total"),
-		}
-		m.byAPI[api] = s
-	}
-	s.requests.Inc()
-	return s
-}
+var queuedDesc = prometheus.NewDesc("kanal_requests_queued", "Requests that wait for a window of a handler, by the handlers' service.", []string{"service"}, nil)
 
-// handled records what the handler's answer tells of its own time.
-func (s *stageMetrics) handled(p *Pending, r *Response) {
-	handler := r.Queue + r.Local + r.Remote
-	s.queue.Observe(seconds(p.dispatched - p.received))
-	s.transit.Observe(max(0, seconds(p.arrived-p.dispatched-int64(handler))))
-	s.handle.Observe((r.Queue + r.Local).Seconds())
-	s.remote.Observe(r.Remote.Seconds())
-	if r.Throttle > 0 {
-		s.throttle.Observe(r.Throttle.Seconds())
+// queueCollector reads the lengths of the routes' queues.
+type queueCollector struct{ c *Channel }
+
+func (q queueCollector) Describe(descs chan<- *prometheus.Desc) { descs <- queuedDesc }
+
+func (q queueCollector) Collect(metrics chan<- prometheus.Metric) {
+	for _, r := range q.c.table.Load().routes.all() {
+		metrics <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(r.queued.Load()), r.service)
 	}
 }
-
-// done is the one place where a request ends (R4, V18).
-func (s *stageMetrics) done(p *Pending, sent bool, now, send int64) {
-	if !sent {
-		s.lost.Inc()
-		return
-	}
-	s.sent.Inc()
-	s.response.Observe(max(0, seconds(now-p.arrived-send)))
-	s.send.Observe(seconds(send))
-	s.total.Observe(seconds(now - p.received))
-}
-
-func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }

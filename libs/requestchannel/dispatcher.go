@@ -124,14 +124,21 @@ func (d *dispatcher) processReconnect() {
 // processSubmitted takes in what processors submitted.
 func (d *dispatcher) processSubmitted() {
 	for _, p := range d.in.submitted {
-		p.metrics = d.c.cfg.Metrics.stages(p.route, p.APIKey)
-		d.pendings[p.ID], d.byConn[p.conn()] = p, p
+		d.begin(p)
+		d.byConn[p.conn()] = p
 		d.wheel.add(p)
 		if to, redirected := d.redirects[p.conn()][p.route]; redirected && d.takesRedirects(to) {
 			p.target = to
 		}
 		p.route.enqueue(p, false)
 	}
+}
+
+// begin takes p in, until finish.
+func (d *dispatcher) begin(p *Pending) {
+	p.metrics = d.c.cfg.Metrics.of(p.route.service, p.APIKey)
+	p.metrics.underWay.add(p)
+	d.pendings[p.ID] = p
 }
 
 // processDisconnected ends the requests of connections that are gone, and tells
@@ -144,7 +151,7 @@ func (d *dispatcher) processDisconnected() {
 			d.cancel(p, true)
 		} else if p != nil {
 			d.cancel(p, false)
-			d.finish(p).Done(false, d.now, 0)
+			d.finish(p).Done(ConnectionLost, d.now, 0)
 		}
 		if !gone.half {
 			delete(d.redirects, gone.connKey)
@@ -233,12 +240,11 @@ func (d *dispatcher) resume() {
 func (d *dispatcher) shutDown() {
 	d.takeInbox()
 	for _, p := range d.in.submitted {
-		p.metrics = d.c.cfg.Metrics.stages(p.route, p.APIKey)
-		d.pendings[p.ID] = p
+		d.begin(p)
 	}
 	for _, p := range d.pendings {
 		d.cancel(p, false)
-		d.finish(p).Done(false, d.now, 0)
+		d.finish(p).Done(Shutdown, d.now, 0)
 	}
 	d.announcer.gone()
 }

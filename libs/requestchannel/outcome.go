@@ -32,6 +32,7 @@ func (d *dispatcher) again(p *Pending) {
 		return
 	}
 	d.release(p)
+	p.dispatched = 0
 	if p.target != "" && !d.takesRedirects(p.target) {
 		p.target = ""
 	}
@@ -60,6 +61,7 @@ func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
 // outcome ends p and keeps what its processor has to do for deliver.
 func (d *dispatcher) outcome(p *Pending, o Outcome) {
 	processor := int(p.Processor)
+	p.reason, p.responseSize = o.Reason, len(o.Frame)
 	o.Token, o.Pending = p.Token, d.finish(p)
 	d.out[processor] = append(d.out[processor], o)
 }
@@ -74,6 +76,7 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 	d.c.held.Add(-int64(p.size))
 	d.c.inside.Add(-1)
 	d.wheel.remove(p)
+	p.metrics.underWay.remove(p)
 	delete(d.pendings, p.ID)
 	if d.byConn[p.conn()] == p {
 		delete(d.byConn, p.conn())

@@ -22,19 +22,32 @@ type Pending struct {
 	route    *Route
 	message  []byte // envelope and frame, nil when let go
 	header   int    // length of the envelope
+	origin   []byte // the connection's
 	size     int    // length of the frame
+	body     int    // where the request's body begins in it
 	state    pendingState
 	half     bool   // the peer sends nothing more
 	target   string // instance of a redirect
 	instance *instance
 	assembly *assembly
-	metrics  *stageMetrics
+	metrics  *apiMetrics
 
+	// dispatched is 0 before it was, or while it waits again.
 	received, dispatched, arrived, deadline int64
+
+	answered      bool // by a handler, which told:
+	local, remote time.Duration
+	throttle      time.Duration
+	handler       string // its instance
+	responseSize  int
+	reason        CloseReason
+	wasParked     bool
 
 	slot       int // in the wheel; -1 when not
 	prev, next *Pending
-	queue      *fifo // while queued
+
+	older, newer *Pending // of the same api
+	queue        *fifo    // while queued
 }
 
 var pendings = sync.Pool{New: func() any { return new(Pending) }}
@@ -50,7 +63,7 @@ func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
 			Broker: call.Broker, SecurityProtocol: call.SecurityProtocol, Privileged: call.Privileged,
 			Parts: partsOf(len(call.Frame)), Total: uint32(len(call.Frame)),
 		},
-		route: call.Route, size: len(call.Frame), slot: -1,
+		route: call.Route, origin: call.Origin, size: len(call.Frame), body: call.Body, slot: -1,
 		received: call.Received, deadline: call.Received + int64(timeout),
 	}
 	if n := requestFixed + len(call.Origin) + len(call.Frame); cap(message) < n {
@@ -67,10 +80,17 @@ func (p *Pending) conn() connKey { return connKey{p.Processor, p.Token} }
 // maxKept is the largest message memory that a pooled Pending keeps, in bytes.
 const maxKept = 16 << 10
 
-// Done ends the request: sent tells whether the outcome reached the socket,
-// send how long writing took. It is called exactly once, on any goroutine.
-func (p *Pending) Done(sent bool, now, send int64) {
-	p.metrics.done(p, sent, now, send)
+// Done ends the request: send is how long writing took if it was Sent. It is
+// called exactly once, on any goroutine.
+func (p *Pending) Done(result Result, now, send int64) {
+	if result == Closed {
+		result = p.closed()
+	}
+	t := p.times(now, send)
+	p.metrics.done(p, result, &t)
+	if r := p.metrics.m.recorder; r != nil && r.Wants(p.APIKey, t.Total) {
+		r.Record(p.ended(result, t))
+	}
 	message := p.message
 	if cap(message) > maxKept {
 		message = nil

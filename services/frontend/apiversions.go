@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"kanal/libs/protocol"
+	"kanal/libs/requestchannel"
 	"kanal/libs/socketserver"
 )
 
@@ -11,9 +12,12 @@ var ownApiVersions = protocol.Release()[protocol.ApiVersions]
 // answerApiVersions answers ApiVersions in the front end: it tells what this
 // cluster's handlers answer, whether one of them is there right now or not. It
 // runs on the connection's loop.
-func (q *requests) answerApiVersions(r *socketserver.Request) {
+func (q *requests) answerApiVersions(r *socketserver.Request, call *requestchannel.Call) {
 	frame := q.apiVersions(r).Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version))
-	q.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{{Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame}})
+	q.fill(call, r)
+	q.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{{
+		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
+	}})
 }
 
 // answerVersion is the version of the answer: 0 to one that we do not know, so

@@ -28,17 +28,23 @@ func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.Clos
 	case r.Conn.Kind == socketserver.KindFrames:
 		call.APIKey, call.Route = -1, q.channel.Route(r.Conn.Handler)
 	case r.Header.Key == protocol.ApiVersions:
-		q.answerApiVersions(r)
+		q.answerApiVersions(r, call)
 		return true, network.ReasonNone
 	default:
 		if reason := q.gate(r, call); reason != network.ReasonNone {
 			return false, reason
 		}
 	}
+	q.fill(call, r)
+	return q.channel.Submit(call), network.ReasonNone
+}
+
+// fill makes a call of a request, but for where it goes.
+func (q *requests) fill(call *requestchannel.Call, r *socketserver.Request) {
 	c := r.Conn
 	call.APIVersion, call.Processor, call.Token, call.Broker = r.Header.Version, c.Processor, c.Token, c.Broker
-	call.Privileged, call.Origin, call.Frame, call.Received = c.Privileged, q.origin(c), r.Frame, r.Received
-	return q.channel.Submit(call), network.ReasonNone
+	call.Privileged, call.Origin, call.Received = c.Privileged, q.origin(c), r.Received
+	call.Frame, call.Body = r.Frame, r.Header.Body
 }
 
 // gate is the api gate (L3): only what clients were told is let through.
@@ -102,11 +108,18 @@ var reasons = map[requestchannel.CloseReason]network.CloseReason{
 	requestchannel.ClosedFrameLetGo: network.ReasonFrameLetGo,
 }
 
+var results = [...]requestchannel.Result{
+	socketserver.Sent:           requestchannel.Sent,
+	socketserver.NotDue:         requestchannel.NotDue,
+	socketserver.Closed:         requestchannel.Closed,
+	socketserver.ConnectionLost: requestchannel.ConnectionLost,
+	socketserver.Shutdown:       requestchannel.Shutdown,
+}
+
 // completer tells a pending request what became of its outcome.
 type completer struct{ p *requestchannel.Pending }
 
 // Completed implements socketserver.Completer.
 func (c completer) Completed(outcome socketserver.Outcome, sendNanos int64) {
-	sent := outcome == socketserver.Sent || outcome == socketserver.NotDue || outcome == socketserver.Closed
-	c.p.Done(sent, socketserver.Now(), sendNanos)
+	c.p.Done(results[outcome], socketserver.Now(), sendNanos)
 }
