@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"kanal/e2e/process"
 	"kanal/libs/service"
 	"kanal/services/frontend"
 	"kanal/services/metadata"
@@ -63,32 +63,6 @@ func defaults[T any](t testing.TB) (cfg T) {
 	return cfg
 }
 
-// ports finds so many free ports in a row.
-func ports(t testing.TB, n int) int {
-	t.Helper()
-	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := first.Addr().(*net.TCPAddr).Port
-		all := []net.Listener{first}
-		for i := 1; i < n; i++ {
-			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i)); err == nil {
-				all = append(all, l)
-			}
-		}
-		for _, l := range all {
-			_ = l.Close()
-		}
-		if len(all) == n {
-			return base
-		}
-	}
-	t.Fatal("no free ports in a row")
-	return 0
-}
-
 const brokers = 3
 
 // startKanal starts everything but the records service.
@@ -103,7 +77,7 @@ func startKanal(t testing.TB) *kanal {
 	}
 	run(t, meta)
 	f := defaults[frontend.Config](t)
-	port := ports(t, brokers+1)
+	port := process.Ports(t, brokers+1)
 	f.Brokers, f.RequiredServices = brokers, []string{"metadata", "records"}
 	f.Listeners = fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port)
 	front, err := frontend.New(f, deps(s))
