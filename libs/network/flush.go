@@ -42,6 +42,7 @@ func (s *Selector) write(c *Channel) (full bool, err error) {
 	for c.out.head != nil {
 		chunk := c.out.chunk(s.gathered)
 		n, err := c.transport.Write(chunk)
+		s.stats.Writes++
 		s.stats.SentBytes += uint64(n)
 		s.advance(c, n)
 		if err != nil {

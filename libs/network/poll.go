@@ -14,16 +14,30 @@ func (s *Selector) Poll(timeout time.Duration) error {
 	if s.busy() {
 		timeout = 0
 	}
-	events, err := s.poller.Wait(s.wait(timeout))
-	if s.clock != nil {
-		s.now = s.clock()
-	}
+	events, err := s.await(s.wait(timeout))
 	for i := range events {
 		s.note(&events[i])
 	}
 	s.serveReady()
 	s.expire()
 	return err
+}
+
+// await waits and notes for how long; a look without waiting is work like the rest.
+func (s *Selector) await(timeout time.Duration) ([]epoll.Event, error) {
+	s.stats.Polls++
+	if s.clock == nil {
+		return s.poller.Wait(timeout)
+	}
+	if timeout != 0 {
+		s.waited.begin(s.clock())
+	}
+	events, err := s.poller.Wait(timeout)
+	s.now = s.clock()
+	if timeout != 0 {
+		s.waited.end(s.now)
+	}
+	return events, err
 }
 
 // busy tells that the owner has results to work through, or Poll channels to serve.

@@ -40,7 +40,7 @@ type Closed struct {
 }
 
 // Stats count since the selector was made.
-type Stats struct{ ReceivedBytes, SentBytes, Receives, Sends uint64 }
+type Stats struct{ Polls, Reads, Writes, ReceivedBytes, SentBytes, Receives, Sends uint64 }
 
 // Selector waits for all channels of one goroutine and moves their bytes. Each Poll fills the lists that the owner then
 // works through: Receives, CompletedSends, HalfClosed, Disconnected, Connected. All methods belong to that goroutine,
@@ -54,6 +54,7 @@ type Selector struct {
 	deadlines Deadlines
 
 	now    int64 // when the last Poll got its events
+	waited waited
 	timers timers
 
 	mem      *memory

@@ -80,6 +80,7 @@ func (s *Selector) cut(c *Channel) (served bool, err error) {
 // read makes one read and gives the number of bytes; it closes the channel when that fails.
 func (s *Selector) read(c *Channel) int {
 	n, more, err := c.in.fill(c.transport, s.mem)
+	s.stats.Reads++
 	s.stats.ReceivedBytes += uint64(n)
 	c.readable = more || c.peerClosed && n > 0 // the end of stream is no edge of its own
 	if errors.Is(err, io.EOF) {

@@ -35,7 +35,13 @@ func (a *acceptor) admit(s socket) {
 // wait lets the acceptor sleep until it should ask again; false when it is stopped.
 func (a *acceptor) wait(v *verdict) bool {
 	a.counts.blocked.start()
-	defer a.counts.blocked.stop()
+	begun := Now()
+	defer func() {
+		a.counts.blocked.stop()
+		if v.wait > 0 {
+			a.counts.throttled.Add(time.Duration(Now() - begun).Seconds())
+		}
+	}()
 	sleep := v.wait
 	if next, held := a.nextHeld(); held && (sleep == 0 || next < sleep) {
 		sleep = next
@@ -64,6 +70,7 @@ func (a *acceptor) refuse(s socket, v *verdict) {
 		a.drop(s.fd, v.reason)
 		return
 	}
+	a.counts.ipThrottled.Add(v.hold.Seconds())
 	if len(a.held) == mostHeld {
 		a.dropFirstHeld()
 	}

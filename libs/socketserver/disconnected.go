@@ -23,6 +23,7 @@ func (p *Processor) disconnected(closed *network.Closed) {
 	p.logClose(closed)
 	p.counts.connections.Dec()
 	c := closed.Channel.Attachment.(*connection)
+	c.client.leave()
 	c.slot.release(c.excess)
 	p.counts.closed[closed.Reason].Inc()
 	p.rc.Disconnected(p.id, closed.Channel.Token(), false)

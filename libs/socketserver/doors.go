@@ -77,6 +77,13 @@ func (d *doors) accept(s socket) bool {
 	}
 }
 
+// queued is how many answers have not been taken up.
+func (d *doors) queued() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.delivered)
+}
+
 // take gives what is behind the doors; empty is memory to go on with.
 func (d *doors) take(empty []Response) ([]Response, orders) {
 	d.mu.Lock()

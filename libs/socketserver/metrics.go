@@ -11,32 +11,46 @@ import (
 
 // metrics of a server; they count without a registry as well.
 type metrics struct {
-	connections *prometheus.GaugeVec   // listener
+	connections *prometheus.GaugeVec   // listener, security_protocol
 	accepted    *prometheus.CounterVec // listener
 	closed      *prometheus.CounterVec // listener, reason
 	acceptErrs  *prometheus.CounterVec // listener
+	throttled   *prometheus.CounterVec // listener, quota
 	blocked     blockedTimes           // listener
 	held        *prometheus.GaugeVec   // listener
-	received    *prometheus.CounterVec // processor
-	sent        *prometheus.CounterVec // processor
-	requests    *prometheus.CounterVec // processor
-	parked      *prometheus.GaugeVec   // processor
+	clients     *population            // software, software_version
+	polls       *prometheus.CounterVec // listener, processor
+	reads       *prometheus.CounterVec // listener, processor
+	writes      *prometheus.CounterVec // listener, processor
+	received    *prometheus.CounterVec // listener, processor
+	sent        *prometheus.CounterVec // listener, processor
+	requests    *prometheus.CounterVec // listener, processor
+	responses   *prometheus.CounterVec // listener, processor
+	parked      *prometheus.GaugeVec   // listener, processor
+	processors  *processorCollector
 }
 
 func newMetrics() *metrics {
-	m := &metrics{
-		connections: gauge("kanal_connections", "Open connections.", "listener"),
+	ofProcessor := func(name, help string) *prometheus.CounterVec { return counter(name, help, "listener", "processor") }
+	return &metrics{
+		connections: gauge("kanal_connections", "Open connections.", "listener", "security_protocol"),
 		accepted:    counter("kanal_connections_accepted_total", "Connections accepted.", "listener"),
 		closed:      counter("kanal_connections_closed_total", "Connections closed.", "listener", "reason"),
 		acceptErrs:  counter("kanal_acceptor_errors_total", "Accepts that failed.", "listener"),
+		throttled:   counter("kanal_acceptor_throttled_seconds_total", "Time that connections were made to wait for a rate: the listener's or the server's (quota listener), or their address's (quota ip).", "listener", "quota"),
 		blocked:     blockedTimes{},
 		held:        gauge("kanal_connections_held", "Refused connections that are kept open for a while.", "listener"),
-		received:    counter("kanal_processor_received_bytes_total", "Bytes read from clients.", "processor"),
-		sent:        counter("kanal_processor_sent_bytes_total", "Bytes written to clients.", "processor"),
-		requests:    counter("kanal_processor_requests_total", "Requests received.", "processor"),
-		parked:      gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "processor"),
+		clients:     newPopulation("kanal_client_connections", "Open connections by the software that the client has named.", "software", "software_version"),
+		polls:       ofProcessor("kanal_processor_polls_total", "Passes of the loop: how often it looked for events."),
+		reads:       ofProcessor("kanal_processor_reads_total", "Reads from sockets."),
+		writes:      ofProcessor("kanal_processor_writes_total", "Writes to sockets."),
+		received:    ofProcessor("kanal_processor_received_bytes_total", "Bytes read from clients."),
+		sent:        ofProcessor("kanal_processor_sent_bytes_total", "Bytes written to clients."),
+		requests:    ofProcessor("kanal_processor_requests_total", "Requests received."),
+		responses:   ofProcessor("kanal_processor_responses_total", "Responses whose last byte is with the socket."),
+		parked:      gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "listener", "processor"),
+		processors:  newProcessorCollector(),
 	}
-	return m
 }
 
 func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -49,7 +63,8 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.connections, m.accepted, m.closed, m.acceptErrs, m.blocked, m.held, m.received, m.sent, m.requests, m.parked,
+		m.connections, m.accepted, m.closed, m.acceptErrs, m.throttled, m.blocked, m.held, m.clients,
+		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors,
 	}
 }
 
@@ -75,49 +90,61 @@ func (m *metrics) unregister(reg prometheus.Registerer) {
 
 // listenerMetrics are those of one listener, with every label there from the start.
 type listenerMetrics struct {
-	connections, held    prometheus.Gauge
-	accepted, acceptErrs prometheus.Counter
-	blocked              *stopwatch
-	closed               map[network.CloseReason]prometheus.Counter
+	connections, held      prometheus.Gauge
+	accepted, acceptErrs   prometheus.Counter
+	throttled, ipThrottled prometheus.Counter
+	blocked                *stopwatch
+	closed                 map[network.CloseReason]prometheus.Counter
 }
 
-func (m *metrics) ofListener(name string) *listenerMetrics {
-	l := &listenerMetrics{
-		connections: m.connections.WithLabelValues(name), accepted: m.accepted.WithLabelValues(name),
-		acceptErrs: m.acceptErrs.WithLabelValues(name), blocked: m.blocked.of(name), held: m.held.WithLabelValues(name),
+func (m *metrics) ofListener(l *ListenerConfig) *listenerMetrics {
+	lm := &listenerMetrics{
+		connections: m.connections.WithLabelValues(l.Name, l.SecurityProtocol), accepted: m.accepted.WithLabelValues(l.Name),
+		acceptErrs: m.acceptErrs.WithLabelValues(l.Name), blocked: m.blocked.of(l.Name), held: m.held.WithLabelValues(l.Name),
+		throttled: m.throttled.WithLabelValues(l.Name, "listener"), ipThrottled: m.throttled.WithLabelValues(l.Name, "ip"),
 		closed: map[network.CloseReason]prometheus.Counter{},
 	}
 	for _, r := range network.Reasons() {
-		l.closed[r] = m.closed.WithLabelValues(name, r.String())
+		lm.closed[r] = m.closed.WithLabelValues(l.Name, r.String())
 	}
-	return l
+	return lm
 }
 
 // processorMetrics are those of one processor; the loop counts for itself and adds once per pass.
 type processorMetrics struct {
-	received, sent, requests prometheus.Counter
-	parked                   prometheus.Gauge
-	told                     network.Stats
-	toldParked               int
+	polls, reads, writes, received, sent, requests, responses prometheus.Counter
+	parked                                                    prometheus.Gauge
+	told                                                      network.Stats
+	toldParked                                                int
 }
 
-func (m *metrics) ofProcessor(id int) processorMetrics {
-	label := strconv.Itoa(id)
+func (m *metrics) ofProcessor(listener string, id int) processorMetrics {
+	of := func(v *prometheus.CounterVec) prometheus.Counter {
+		return v.WithLabelValues(listener, strconv.Itoa(id))
+	}
 	return processorMetrics{
-		received: m.received.WithLabelValues(label), sent: m.sent.WithLabelValues(label),
-		requests: m.requests.WithLabelValues(label), parked: m.parked.WithLabelValues(label),
+		polls: of(m.polls), reads: of(m.reads), writes: of(m.writes), received: of(m.received), sent: of(m.sent),
+		requests: of(m.requests), responses: of(m.responses), parked: m.parked.WithLabelValues(listener, strconv.Itoa(id)),
 	}
 }
 
 func (m *processorMetrics) tell(s network.Stats, parked int) {
-	if s != m.told {
-		m.received.Add(float64(s.ReceivedBytes - m.told.ReceivedBytes))
-		m.sent.Add(float64(s.SentBytes - m.told.SentBytes))
-		m.requests.Add(float64(s.Receives - m.told.Receives))
-		m.told = s
-	}
+	add(m.polls, s.Polls, m.told.Polls)
+	add(m.reads, s.Reads, m.told.Reads)
+	add(m.writes, s.Writes, m.told.Writes)
+	add(m.received, s.ReceivedBytes, m.told.ReceivedBytes)
+	add(m.sent, s.SentBytes, m.told.SentBytes)
+	add(m.requests, s.Receives, m.told.Receives)
+	add(m.responses, s.Sends, m.told.Sends)
+	m.told = s
 	if parked != m.toldParked {
 		m.parked.Set(float64(parked))
 		m.toldParked = parked
+	}
+}
+
+func add(c prometheus.Counter, now, told uint64) {
+	if now != told {
+		c.Add(float64(now - told))
 	}
 }

@@ -47,6 +47,7 @@ func (p *Processor) configure(s socket) {
 		if ch, err = p.sel.Register(s.fd, nil, c); err == nil {
 			c.Token = ch.Token()
 			p.counts.connections.Inc()
+			c.client = p.clients.join(unknownSoftware, unknownSoftware)
 			return
 		}
 	}

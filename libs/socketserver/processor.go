@@ -19,6 +19,8 @@ type Processor struct {
 	rc       RequestChannel
 	log      *slog.Logger
 	counts   *listenerMetrics
+	clients  *population
+	seen     *processorCollector
 	quotas   *connectionQuotas
 	sel      *network.Selector
 	drained  chan struct{} // closed when a draining loop has no connection left, or has ended
@@ -57,7 +59,7 @@ func newProcessor(id int, l ListenerConfig, rc RequestChannel, q *connectionQuot
 	}
 	return &Processor{
 		id: id, listener: l, rc: rc, quotas: q, sel: sel, log: log.With("listener", l.Name, "processor", id),
-		counts: m.ofListener(l.Name), metrics: m.ofProcessor(id), index: 0,
+		counts: m.ofListener(&l), metrics: m.ofProcessor(l.Name, id), clients: m.clients, seen: m.processors,
 		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel), waiting: map[route]int{},
 	}, nil
 }
@@ -68,6 +70,7 @@ func (p *Processor) ID() int { return p.id }
 // run is the loop; every step is Kafka's (E1).
 func (p *Processor) run() {
 	defer p.finish()
+	p.seen.add(p)
 	for p.openDoors() {
 		p.configureNewConnections()
 		p.processNewResponses()
@@ -136,6 +139,7 @@ func (p *Processor) finish() {
 	p.processCompletedSends()
 	p.processDisconnected()
 	p.metrics.tell(p.sel.Stats(), 0)
+	p.seen.remove(p)
 	for i := range p.responses {
 		p.responses[i].complete(Shutdown)
 	}

@@ -29,8 +29,8 @@ type Request struct {
 	Received int64           // Now when it was complete
 }
 
-// Connection is what a request channel may know of a connection. It is immutable but for Software* and Tag, which only
-// the loop touches: within Submit they are the request channel's to set.
+// Connection is what a request channel may know of a connection. It is immutable but for Software*, Broker and Tag, which
+// only the loop touches: within Submit they are the request channel's to set (Software* by SetSoftware).
 type Connection struct {
 	Token            uint64 // never used again by its processor
 	ID               string // for people and logs (E3)
@@ -46,6 +46,17 @@ type Connection struct {
 	SoftwareName     string // from ApiVersions (L7)
 	SoftwareVersion  string
 	Tag              []byte // the request channel's own
+
+	client *member // of the connections by software
+}
+
+// unknownSoftware is the name and version of what does not tell (KIP-511).
+const unknownSoftware = "unknown"
+
+// SetSoftware is called within Submit when the client has named its software, perhaps again (L7).
+func (c *Connection) SetSoftware(name, version string) {
+	c.SoftwareName, c.SoftwareVersion = name, version
+	c.client = c.client.move(name, version)
 }
 
 // ResponseKind says what becomes of the request (M5).

@@ -78,7 +78,7 @@ func (c Config) complete() ([]ListenerConfig, error) {
 
 func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) error {
 	a := &acceptor{
-		listener: l, counts: s.metrics.ofListener(l.Name), log: log.With("listener", l.Name),
+		listener: l, counts: s.metrics.ofListener(&l), log: log.With("listener", l.Name),
 		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
 	}
 	for range l.Processors {

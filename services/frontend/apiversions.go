@@ -41,7 +41,8 @@ func (q *requests) apiVersions(r *socketserver.Request) protocol.ApiVersionsResp
 		return protocol.ApiVersionsResponse{Error: protocol.ErrorRebootstrapRequired} // KIP-1242: the client is somewhere else than it thinks
 	}
 	if body.SoftwareName != "" {
-		r.Conn.SoftwareName, r.Conn.SoftwareVersion, r.Conn.Tag = body.SoftwareName, body.SoftwareVersion, nil
+		r.Conn.SetSoftware(body.SoftwareName, body.SoftwareVersion)
+		r.Conn.Tag = nil
 	}
 	if body.NodeID > 0 {
 		r.Conn.Broker = body.NodeID // KIP-1242: the client says which broker it means
