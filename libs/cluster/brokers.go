@@ -47,6 +47,9 @@ func (b *Brokers) wake() {
 	b.changed = make(chan struct{})
 }
 
+// FrontEnds are the front ends that live.
+func (b *Brokers) FrontEnds() []requestchannel.FrontEnd { return b.view.FrontEnds() }
+
 // patience is how long a request waits for the announcement of the front end
 // that it came by: an instance that has just started has heard of none.
 const patience = 5 * time.Second

@@ -21,19 +21,21 @@ const (
 	ConfigList    ConfigType = 7
 )
 
-// ConfigDef describes one topic config.
+// ConfigDef describes one config of topics or brokers.
 type ConfigDef struct {
 	Name    string
 	Type    ConfigType
 	Default string
 	// Synonym is the broker config with the same meaning; empty when Kafka has none.
 	Synonym string
-	// ReadOnly configs can be given when a topic is created and never after.
+	// ReadOnly configs can be given when a topic is created, or a process
+	// started, and never after.
 	ReadOnly bool
 	Doc      string
 
-	min, max float64  // of numbers
-	values   []string // of strings and of a list's items; nil allows any
+	min, max float64                  // of numbers
+	values   []string                 // of strings and of a list's items; nil allows any
+	check    func(value string) error // beyond that; nil for nothing
 }
 
 // ConfigLogs is the topic config that fixes the number of logs of a topic. It has no
@@ -126,6 +128,9 @@ func (d *ConfigDef) Check(value string) error {
 		err = d.checkList(value)
 	default:
 		err = d.checkNumber(value)
+	}
+	if err == nil && d.check != nil {
+		err = d.check(value)
 	}
 	if err != nil {
 		return fmt.Errorf("invalid value %s for configuration %s: %w", value, d.Name, err)

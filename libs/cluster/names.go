@@ -44,6 +44,7 @@ func unifyName(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 const (
 	clusterKey    = "cluster"
+	brokersKey    = "broker-configs"
 	producerKey   = "producer-ids"
 	topicPrefix   = "topic."
 	versionPrefix = "versions."

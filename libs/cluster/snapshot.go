@@ -19,6 +19,7 @@ type snapshot struct {
 	sorted   []*Topic
 	unified  map[string][]string // names by their form with '.' as '_'
 	versions map[string]protocol.Ranges
+	brokers  BrokerConfigs
 	// offsetsTopic: the internal topic is shown
 	offsetsTopic bool
 }
@@ -29,6 +30,7 @@ type builder struct {
 	info     Info
 	topics   map[string]*Topic
 	versions map[string]protocol.Ranges
+	brokers  BrokerConfigs
 
 	offsetsTopic bool
 }
@@ -62,6 +64,9 @@ func (b *builder) put(key string, value []byte, revision uint64) error {
 		}
 		return err
 	}
+	if key == brokersKey {
+		return b.putBrokerConfigs(value, revision)
+	}
 	b.offsetsTopic = b.offsetsTopic || key == offsetsTopicKey
 	return nil // producer ids and whatever later versions keep here
 }
@@ -75,13 +80,16 @@ func (b *builder) remove(key string, revision uint64) {
 	if service, ok := strings.CutPrefix(key, versionPrefix); ok {
 		delete(b.versions, service)
 	}
+	if key == brokersKey {
+		b.brokers = BrokerConfigs{Revision: revision}
+	}
 	b.offsetsTopic = b.offsetsTopic && key != offsetsTopicKey
 }
 
 func (b *builder) snapshot() *snapshot {
 	s := &snapshot{
 		revision: b.revision, info: b.info,
-		topics: maps.Clone(b.topics), versions: maps.Clone(b.versions),
+		topics: maps.Clone(b.topics), versions: maps.Clone(b.versions), brokers: b.brokers,
 		byID:    make(map[[16]byte]*Topic, len(b.topics)),
 		sorted:  make([]*Topic, 0, len(b.topics)),
 		unified: make(map[string][]string, len(b.topics)),

@@ -63,6 +63,21 @@ type FrontEnd struct {
 	// Draining gives the announcement numbers at which this front end saw
 	// handlers draining: it sends them nothing any more.
 	Draining map[string]uint64 `json:"draining,omitempty"`
+	// Config is what it runs with; nil for one that follows no configs of brokers.
+	Config *FrontEndConfig `json:"config,omitempty"`
+}
+
+// FrontEndConfig is what a front end says of its configuration.
+type FrontEndConfig struct {
+	// Environment is what its environment sets to other values than the defaults,
+	// by the keys of broker configs.
+	Environment map[string]string `json:"environment,omitempty"`
+	// Applied is the revision of the cluster's broker configs that it runs with.
+	Applied uint64 `json:"applied"`
+	// Seen is the newest revision that it knows, and Error why it does not run
+	// with that.
+	Seen  uint64 `json:"seen"`
+	Error string `json:"error,omitempty"`
 }
 
 // Address is where clients reach a listener of a front end.

@@ -11,6 +11,7 @@ type announcer struct {
 	c         *Channel
 	number    uint64
 	addresses map[string]Address
+	config    *FrontEndConfig
 	last      int64
 	urgent    bool
 	draining  map[string]uint64
@@ -54,13 +55,21 @@ func (a *announcer) at(addresses map[string]Address) {
 	}
 }
 
+// with announces a new configuration at once.
+func (a *announcer) with(config *FrontEndConfig) {
+	if config != nil {
+		a.config = config
+		a.now()
+	}
+}
+
 func (a *announcer) gone() { a.announce(StateGone) }
 
 func (a *announcer) announce(state string) {
 	a.number++
 	b, err := json.Marshal(FrontEnd{
 		Version: AnnouncementVersion, ID: a.c.cfg.FrontEnd, Number: a.number, Release: a.c.cfg.Release,
-		State: state, Addresses: a.addresses, Draining: a.draining,
+		State: state, Addresses: a.addresses, Draining: a.draining, Config: a.config,
 	})
 	if err == nil {
 		err = a.c.nc.Publish(a.c.cfg.FrontEnds(), b)

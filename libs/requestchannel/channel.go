@@ -205,6 +205,12 @@ func (c *Channel) Disconnected(processor int, token uint64, half bool) {
 	})
 }
 
+// SetConfig announces what this front end is configured with. It is not to be
+// changed afterwards.
+func (c *Channel) SetConfig(config *FrontEndConfig) {
+	c.inbox.put(func(in *inbox) { in.config = config })
+}
+
 // SetAddresses announces where clients reach this front end, by listener name.
 func (c *Channel) SetAddresses(addresses map[string]Address) {
 	c.inbox.put(func(in *inbox) { in.addresses = addresses })

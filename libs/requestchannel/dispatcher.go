@@ -196,6 +196,7 @@ func (d *dispatcher) processTimers() {
 		d.probe()
 	}
 	d.announcer.at(d.in.addresses)
+	d.announcer.with(d.in.config)
 	d.announcer.tick(d.now)
 }
 

@@ -10,6 +10,7 @@ type inbox struct {
 	disconnected []disconnect
 	deaf         []string // subjects that NATS says nobody listens on
 	addresses    map[string]Address
+	config       *FrontEndConfig
 	endPolls     bool
 	viewChanged  bool
 	reconnected  bool
@@ -57,6 +58,7 @@ func (in *inbox) take(into *inbox) {
 	in.disconnected, into.disconnected = into.disconnected[:0], in.disconnected
 	in.deaf, into.deaf = into.deaf[:0], in.deaf
 	into.addresses, in.addresses = in.addresses, nil
+	into.config, in.config = in.config, nil
 	into.endPolls, in.endPolls = in.endPolls, false
 	into.viewChanged, in.viewChanged = in.viewChanged, false
 	into.reconnected, in.reconnected = in.reconnected, false

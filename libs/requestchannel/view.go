@@ -3,6 +3,7 @@ package requestchannel
 import (
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -136,7 +137,8 @@ func (v *View) heardFrontEnd(m *nats.Msg) {
 	}
 	v.mu.Lock()
 	old := v.frontEnds[f.ID]
-	changed := old == nil || old.State != f.State || !maps.Equal(old.Draining, f.Draining) || !maps.Equal(old.Addresses, f.Addresses)
+	changed := old == nil || old.State != f.State || !maps.Equal(old.Draining, f.Draining) || !maps.Equal(old.Addresses, f.Addresses) ||
+		!reflect.DeepEqual(old.Config, f.Config)
 	switch {
 	case old != nil && f.Number <= old.Number:
 		changed = false

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,8 +14,10 @@ import (
 
 // DescribeConfigs, versions 0 to 4, of topics and brokers.
 //
-// Values are what the cluster does, and configs that nothing acts on say so in
-// their documentation. Loggers, groups and client metrics have no configs here.
+// Values are what the cluster does: of a broker those of the front end by which
+// the request came, since every front end serves all brokers. Configs that
+// nothing acts on say so in their documentation. Loggers, groups and client
+// metrics have no configs here.
 //
 //	v1 sources and synonyms
 //	v3 types and documentation
@@ -25,7 +26,7 @@ func (a *API) describeConfigs(ctx context.Context, r *handler.Request) (kmsg.Res
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	for i := range req.Resources {
 		q := &req.Resources[i]
-		entries, err := a.configsOf(ctx, q)
+		entries, err := a.configsOf(ctx, q, r.Origin.FrontEnd)
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = q.ResourceType, q.ResourceName
 		rr.ErrorCode, rr.ErrorMessage = topics.Code(err)
@@ -40,12 +41,12 @@ func (a *API) describeConfigs(ctx context.Context, r *handler.Request) (kmsg.Res
 	return resp, nil
 }
 
-func (a *API) configsOf(ctx context.Context, q *kmsg.DescribeConfigsRequestResource) ([]configEntry, error) {
+func (a *API) configsOf(ctx context.Context, q *kmsg.DescribeConfigsRequestResource, frontEnd string) ([]configEntry, error) {
 	switch q.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		return a.topicConfigs(ctx, q.ResourceName)
 	case kmsg.ConfigResourceTypeBroker:
-		return a.brokerConfigs(q.ResourceName)
+		return a.brokerConfigs(q.ResourceName, frontEnd)
 	}
 	return nil, refused(kerr.InvalidRequest, "Configs of resource type "+q.ResourceType.String()+" are not kept here.")
 }
@@ -63,20 +64,4 @@ func (a *API) topicConfigs(ctx context.Context, name string) ([]configEntry, err
 		out = append(out, topicConfigEntry(t, &cluster.TopicConfigs[i], &a.settings))
 	}
 	return out, nil
-}
-
-// brokerConfigs describes a broker; the empty name is the default of all
-// brokers, for which nothing can be set.
-func (a *API) brokerConfigs(name string) ([]configEntry, error) {
-	if name == "" {
-		return nil, nil
-	}
-	id, err := strconv.ParseInt(name, 10, 32)
-	if err != nil {
-		return nil, refused(kerr.InvalidRequest, "Broker id must be an integer, but it is: "+name)
-	}
-	if brokers := a.reg.Info().Brokers; id < 1 || int32(id) > brokers {
-		return nil, refused(kerr.InvalidRequest, "Unknown broker id "+name+": brokers are 1 to "+itoa(brokers)+".")
-	}
-	return brokerEntries(int32(id), &a.settings, a.reg.Info()), nil
 }

@@ -41,7 +41,9 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.CreateTopics, 0, 7, a.createTopics)
 	m.Handle(protocol.DeleteTopics, 0, 6, a.deleteTopics)
 	m.Handle(protocol.DescribeConfigs, 0, 4, a.describeConfigs)
+	m.Handle(protocol.AlterConfigs, 0, 2, a.alterConfigs)
 	m.Handle(protocol.CreatePartitions, 0, 3, a.createPartitions)
+	m.Handle(protocol.IncrementalAlterConfigs, 0, 1, a.incrementalAlterConfigs)
 	m.Handle(protocol.DescribeCluster, 0, 2, a.describeCluster)
 }
 

@@ -8,7 +8,8 @@ import (
 	"kanal/libs/cluster"
 )
 
-// configEntry is one config with the values behind it, strongest first.
+// configEntry is one config with the values behind it, strongest first; without
+// any its value is null.
 type configEntry struct {
 	name     string
 	kind     cluster.ConfigType
@@ -24,9 +25,11 @@ type configValue struct {
 
 func (e *configEntry) response(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
-	holds := &e.values[0]
-	c.Name, c.Value, c.ReadOnly, c.Source = e.name, &holds.value, e.readOnly, holds.source
-	c.IsDefault = holds.source == kmsg.ConfigSourceDefaultConfig
+	c.Name, c.ReadOnly, c.Source = e.name, e.readOnly, kmsg.ConfigSourceDefaultConfig
+	if len(e.values) > 0 {
+		c.Value, c.Source = &e.values[0].value, e.values[0].source
+	}
+	c.IsDefault = c.Source == kmsg.ConfigSourceDefaultConfig
 	c.ConfigType = kmsg.ConfigType(e.kind)
 	c.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{}
 	if req.IncludeDocumentation {
@@ -69,34 +72,4 @@ func topicConfigEntry(t *cluster.Topic, d *cluster.ConfigDef, s *Settings) confi
 	}
 	e.values = append(e.values, configValue{synonym, s.effective(d.Name, d.Default), kmsg.ConfigSourceDefaultConfig})
 	return e
-}
-
-// brokerEntries describes a broker: what this service was started with, and the
-// defaults of topics under their names as broker configs. All brokers are the
-// same but for the id.
-func brokerEntries(id int32, s *Settings, info cluster.Info) []configEntry {
-	static := func(name string, kind cluster.ConfigType, value, fallback, doc string) configEntry {
-		e := configEntry{name: name, kind: kind, readOnly: true, doc: doc}
-		if value != fallback {
-			e.values = append(e.values, configValue{name, value, kmsg.ConfigSourceStaticBrokerConfig})
-		}
-		e.values = append(e.values, configValue{name, fallback, kmsg.ConfigSourceDefaultConfig})
-		return e
-	}
-	out := []configEntry{
-		static("auto.create.topics.enable", cluster.ConfigBoolean, strconv.FormatBool(s.AutoCreateTopics), "true", "Make topics that are asked for (KANAL_AUTO_CREATE_TOPICS)."),
-		static("broker.id", cluster.ConfigInt, itoa(id), "-1", "Number of the broker."),
-		static("default.replication.factor", cluster.ConfigInt, itoa(s.DefaultReplicationFactor), "1", "Replication factor of topics that do not ask for one (KANAL_DEFAULT_REPLICATION_FACTOR)."),
-		static("node.id", cluster.ConfigInt, itoa(id), "-1", "Number of the broker."),
-		static("num.partitions", cluster.ConfigInt, itoa(s.NumPartitions), "1", "Partitions of topics that do not ask for a number (KANAL_NUM_PARTITIONS)."),
-		static("offsets.topic.num.partitions", cluster.ConfigInt, itoa(info.CoordinationLogs), "8", "Coordination logs, fixed when the cluster was created."),
-	}
-	for i := range cluster.TopicConfigs {
-		d := &cluster.TopicConfigs[i]
-		if d.Synonym != "" {
-			out = append(out, configEntry{name: d.Synonym, kind: d.Type, readOnly: true, doc: d.Doc,
-				values: []configValue{{d.Synonym, s.effective(d.Name, d.Default), kmsg.ConfigSourceDefaultConfig}}})
-		}
-	}
-	return out
 }

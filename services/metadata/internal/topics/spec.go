@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -155,6 +156,19 @@ func CheckConfig(name, value string, maxMessageBytes int) error {
 	}
 	if n, err := strconv.Atoi(value); name == "max.message.bytes" && (err != nil || n > maxMessageBytes) {
 		return refuse(kerr.InvalidConfig, "Invalid value %s for configuration %s: NATS carries at most %d bytes; raise max_payload of the NATS servers for more", value, name, maxMessageBytes)
+	}
+	return nil
+}
+
+// CheckConfigs checks the configs that a topic is to have in place of others.
+func CheckConfigs(t *cluster.Topic, after map[string]string, maxMessageBytes int) error {
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if d := cluster.TopicConfig(name); d != nil && d.ReadOnly && after[name] != t.Config(name) {
+			return refuse(kerr.InvalidConfig, "%s of a topic cannot change: it is %s.", name, t.Config(name))
+		}
+		if err := CheckConfig(name, after[name], maxMessageBytes); err != nil {
+			return err
+		}
 	}
 	return nil
 }

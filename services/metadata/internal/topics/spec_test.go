@@ -120,7 +120,7 @@ func TestCodes(t *testing.T) {
 	if code, message := Code(errors.New("broken")); code != kerr.UnknownServerError.Code || !strings.Contains(*message, "broken") {
 		t.Errorf("machinery is %d, %v", code, message)
 	}
-	err := trouble(cluster.ErrUnknownTopic)
+	err := Trouble(cluster.ErrUnknownTopic)
 	if code, _ := Code(err); code != kerr.UnknownTopicOrPartition.Code || !IsRefusal(err) {
 		t.Errorf("unknown topic is %d", code)
 	}

@@ -43,7 +43,7 @@ func (a *Admin) createStreams(ctx context.Context, t *cluster.Topic) error {
 	if isCode(err, noSuitablePeers) {
 		return refuse(kerr.InvalidReplicationFactor, "The NATS cluster has not enough servers for %d replicas at this time.", t.StreamReplicas)
 	}
-	return trouble(err)
+	return Trouble(err)
 }
 
 func (a *Admin) createStream(ctx context.Context, t *cluster.Topic, index int32) error {

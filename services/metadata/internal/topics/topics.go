@@ -109,12 +109,12 @@ func (a *Admin) Create(ctx context.Context, s Spec) (*cluster.Topic, error) {
 			a.abandon(ctx, t)
 			return nil, refuse(kerr.TopicAlreadyExists, "Topic '%s' already exists.", s.Name)
 		}
-		return nil, trouble(err)
+		return nil, Trouble(err)
 	}
 	a.Counters.Created.Add(1)
 	a.log.Info("topic was created", "topic", t.Name, "id", cluster.ID(t.ID).String(), "partitions", t.Partitions, "logs", t.Logs)
 	if err := a.reg.Wait(ctx, t.Revision); err != nil {
-		return nil, trouble(err)
+		return nil, Trouble(err)
 	}
 	return t, nil
 }
@@ -135,7 +135,7 @@ func (a *Admin) Ensure(ctx context.Context, s Spec) (*cluster.Topic, error) {
 	case <-f.done:
 		return f.topic, f.err
 	case <-ctx.Done():
-		return nil, trouble(ctx.Err())
+		return nil, Trouble(ctx.Err())
 	}
 }
 
@@ -155,17 +155,23 @@ func (a *Admin) fly(ctx context.Context, s Spec, f *flight) {
 // Grow raises the number of partitions; check sees the newest state of the
 // topic and may refuse.
 func (a *Admin) Grow(ctx context.Context, name string, count int32, check func(*cluster.Topic) error) error {
-	t, err := a.reg.UpdateTopic(ctx, name, func(t *cluster.Topic) error {
+	return a.Change(ctx, name, func(t *cluster.Topic) error {
 		if err := check(t); err != nil {
 			return err
 		}
 		t.Partitions = count
 		return nil
 	})
+}
+
+// Change changes a topic and returns when the own registry knows it; change gets
+// a copy of the newest state and may refuse.
+func (a *Admin) Change(ctx context.Context, name string, change func(*cluster.Topic) error) error {
+	t, err := a.reg.UpdateTopic(ctx, name, change)
 	if err != nil {
-		return trouble(err)
+		return Trouble(err)
 	}
-	return trouble(a.reg.Wait(ctx, t.Revision))
+	return Trouble(a.reg.Wait(ctx, t.Revision))
 }
 
 // Delete removes a topic and returns when the own registry no longer knows it.
@@ -173,12 +179,12 @@ func (a *Admin) Delete(ctx context.Context, t *cluster.Topic) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
 	if err := a.reg.DeleteTopic(ctx, t.Name, t.ID); err != nil {
-		return trouble(err)
+		return Trouble(err)
 	}
 	a.Counters.Deleted.Add(1)
 	a.log.Info("topic was deleted", "topic", t.Name, "id", cluster.ID(t.ID).String())
 	a.abandon(ctx, t)
-	return trouble(a.reg.WaitGone(ctx, t.ID))
+	return Trouble(a.reg.WaitGone(ctx, t.ID))
 }
 
 // abandon deletes the streams of a topic without an entry. What fails here is
@@ -192,8 +198,8 @@ func (a *Admin) abandon(ctx context.Context, t *cluster.Topic) {
 	}
 }
 
-// trouble words errors of the registry and the clock for clients.
-func trouble(err error) error {
+// Trouble words errors of the registry and the clock for clients.
+func Trouble(err error) error {
 	switch {
 	case errors.Is(err, cluster.ErrUnknownTopic):
 		return refuse(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
@@ -202,7 +208,7 @@ func trouble(err error) error {
 	case err == nil || IsRefusal(err):
 		return err
 	}
-	return fmt.Errorf("change topics: %w", err)
+	return fmt.Errorf("change the cluster: %w", err)
 }
 
 // each runs f for all items, a few at a time, and joins the errors.
