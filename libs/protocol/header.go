@@ -50,6 +50,11 @@ func ParseHeader(frame []byte, h *Header) error {
 	return nil
 }
 
+// IsRequestOf tells whether a frame is a request of an api, as far as its first bytes say.
+func IsRequestOf(frame []byte, key APIKey) bool {
+	return len(frame) >= 2 && APIKey(binary.BigEndian.Uint16(frame)) == key
+}
+
 func (h *Header) parseClientID(frame []byte) error {
 	n := int(int16(binary.BigEndian.Uint16(frame[8:])))
 	h.ClientID, h.Body = nil, 10
@@ -98,6 +103,13 @@ func (r *reader) uvarint() uint64 {
 	}
 	r.take(uint64(n))
 	return v
+}
+
+func (r *reader) uint16() uint16 {
+	if b := r.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
 }
 
 func (r *reader) int32() int32 {
