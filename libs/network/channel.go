@@ -21,6 +21,9 @@ type Channel struct {
 	armed      bool // registered for Writable as well
 	connecting bool
 	closed     bool
+	confined   bool // by Confine
+
+	limit int // largest frame taken, without its size bytes
 
 	in  receive
 	out output

@@ -3,8 +3,8 @@ package network
 // CloseReason is why a connection was closed: a log field and a metric label.
 type CloseReason uint8
 
-// The reasons. The first group is normal life, the second a limit that the peer met, the third the peer's fault, the
-// last ours.
+// The reasons. The first group is normal life, the second a limit that the peer met, the third who the peer is, or is
+// not, the fourth the peer's fault, the last ours.
 const (
 	ReasonNone          CloseReason = iota // not closed
 	ReasonPeerClosed                       // the peer closed after its last answer
@@ -19,6 +19,11 @@ const (
 	ReasonTooManyConnections     // refused: the server or the listener has as many as it may (D4, D5)
 	ReasonTooManyConnectionsOfIP // refused: the address has as many as it may (D3)
 	ReasonConnectionRateOfIP     // refused: the address connects too often (C8, D11)
+
+	ReasonAuthenticationFailed // the client could not prove who it is (N7)
+	ReasonUnsupportedMechanism // a SASL mechanism that is not enabled (N6), or no Kafka at all (N3)
+	ReasonIllegalSASLState     // what has no place at this point of an authentication (N4)
+	ReasonSessionExpired       // a request after the session's end (N14)
 
 	ReasonInvalidSize        // a frame's size below 0 or above the limit (I3)
 	ReasonTLSOnPlaintext     // a TLS handshake on a plaintext port, which would read as a huge size
@@ -43,6 +48,7 @@ var reasonNames = [reasons]string{
 	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown",
 	"first_request_deadline", "write_deadline", "excess_connection", "too_many_connections",
 	"too_many_connections_of_ip", "connection_rate_of_ip",
+	"authentication_failed", "unsupported_mechanism", "illegal_sasl_state", "session_expired",
 	"invalid_size", "tls_on_plaintext", "invalid_request", "unsupported_api", "unsupported_version",
 	"read_failed", "write_failed", "connect_failed", "register_failed", "illegal_state", "no_handler", "deadline",
 	"frame_let_go", "internal",
@@ -67,6 +73,11 @@ func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= Reason
 // Limit tells whether the connection met a limit that was set for it.
 func (r CloseReason) Limit() bool {
 	return r >= ReasonFirstRequestDeadline && r <= ReasonConnectionRateOfIP
+}
+
+// Authentication tells whether the peer did not prove who it is, or no longer.
+func (r CloseReason) Authentication() bool {
+	return r >= ReasonAuthenticationFailed && r <= ReasonSessionExpired
 }
 
 // fromPeer tells whether the connection is already gone, or as good as, so that nothing can be written to it any more.

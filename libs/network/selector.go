@@ -29,6 +29,10 @@ type Config struct {
 type Receive struct {
 	Channel *Channel
 	Frame   []byte // without its size bytes
+	// Err tells, of a confined channel, that the next frame's size is invalid, and Reason how that is called. There is
+	// no frame then and there will be none: the channel has to be muted and closed.
+	Err    error
+	Reason CloseReason
 }
 
 // Closed is a closed channel, told once.
@@ -111,6 +115,7 @@ func (s *Selector) add(c *Channel, interest uint32) (*Channel, error) {
 	if c.transport == nil {
 		c.transport = &c.plain
 	}
+	c.limit = s.limit
 	slot, err := s.takeSlot()
 	if err != nil {
 		return nil, err
@@ -212,7 +217,7 @@ const pipelinedBytes = readRoom
 // count an answer of that many bytes as sent when it is queued, and serve that request at once, so that both answers
 // leave in one write.
 func (s *Selector) Pipelined(c *Channel, answer int) bool {
-	return !c.full && c.out.bytes+answer < pipelinedBytes && c.in.complete(s.limit)
+	return !c.full && c.out.bytes+answer < pipelinedBytes && c.in.complete(c.limit)
 }
 
 // MaybeUnmute reads from the channel again if its state allows. What arrived meanwhile is served by the next Poll
@@ -232,7 +237,7 @@ func (s *Selector) resume(c *Channel) {
 	if c.queued || c.closed || c.state != NotMuted {
 		return
 	}
-	if c.readable || c.ended || c.in.complete(s.limit) {
+	if c.readable || c.ended || c.in.complete(c.limit) {
 		c.queued = true
 		s.ready = append(s.ready, c)
 	}
@@ -244,7 +249,7 @@ func (s *Selector) Park(c *Channel) { c.in.unread() }
 // Next serves a parked channel's frame again, nil when there is none. Like a receive's, the frame is valid until the
 // next Poll and can be parked once more.
 func (s *Selector) Next(c *Channel) []byte {
-	frame, err := c.in.next(s.limit)
+	frame, err := c.in.next(c.limit)
 	if frame == nil || err != nil {
 		return nil
 	}

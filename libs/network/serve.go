@@ -31,7 +31,7 @@ func (s *Selector) serve(c *Channel) {
 		if served, err := s.cut(c); served {
 			return
 		} else if err != nil {
-			s.CloseChannel(c, s.violation(c), err)
+			s.violated(c, err)
 			return
 		}
 		if !c.readable {
@@ -62,16 +62,16 @@ func (s *Selector) leave(c *Channel) {
 // cut makes receives of the complete frames, as many as one Poll may give of a channel.
 func (s *Selector) cut(c *Channel) (served bool, err error) {
 	for range s.perPoll {
-		frame, err := c.in.next(s.limit)
+		frame, err := c.in.next(c.limit)
 		if served && err != nil {
 			return true, nil // after those before it
 		}
 		if frame == nil {
 			return served, err
 		}
-		served, c.served = true, true
+		served, c.served = true, c.served || !c.confined
 		s.stats.Receives++
-		s.receives = append(s.receives, Receive{c, frame})
+		s.receives = append(s.receives, Receive{Channel: c, Frame: frame})
 		s.retireLater(c)
 	}
 	return served, nil
@@ -89,6 +89,16 @@ func (s *Selector) read(c *Channel) int {
 		s.CloseChannel(c, failure(err, ReasonReadFailed), err)
 	}
 	return n
+}
+
+// violated ends a channel with an invalid size at the front, or leaves that to the owner.
+func (s *Selector) violated(c *Channel, err error) {
+	if !c.confined {
+		s.CloseChannel(c, s.violation(c), err)
+		return
+	}
+	s.receives = append(s.receives, Receive{Channel: c, Err: err, Reason: s.violation(c)})
+	s.retireLater(c)
 }
 
 // violation names what is wrong with the size at the front. TLS begins with a record of type 22 and version 3.
