@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"kanal/libs/network"
@@ -42,6 +43,14 @@ type ListenerConfig struct {
 	SendBuffer       int    // bytes of each socket; 0 or less: the system decides (socket.send.buffer.bytes, C3)
 	ReceiveBuffer    int    // likewise (socket.receive.buffer.bytes, C1)
 
+	// Authentication is for security protocols SASL_..., nil for the others.
+	Authentication Authentication
+	// MaxReceiveBeforeLogin bounds a frame of an authentication, 524288 if 0 (sasl.server.max.receive.size, N10).
+	MaxReceiveBeforeLogin int
+	// FailedAuthenticationDelay passes between a failed authentication and its answer and close; 0: none
+	// (connection.failed.authentication.delay.ms, N16).
+	FailedAuthenticationDelay time.Duration
+
 	Quotas ListenerQuotas
 
 	// How long a connection is kept that brings nothing; 0 or less: for ever.
@@ -56,6 +65,7 @@ func (l ListenerConfig) withDefaults() ListenerConfig {
 	setDefault(&l.Processors, runtime.NumCPU())
 	setDefault(&l.Backlog, 1024)
 	setDefault(&l.MaxRequestSize, 104857600)
+	setDefault(&l.MaxReceiveBeforeLogin, 524288)
 	return l
 }
 
@@ -68,6 +78,10 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+func (l *ListenerConfig) needsAuthentication() bool {
+	return strings.HasPrefix(l.SecurityProtocol, "SASL_")
 }
 
 // validate reports all that is wrong with a listener whose defaults are set.
@@ -84,7 +98,12 @@ func (l ListenerConfig) validate() error {
 	bad(l.Processors < 0, "%d processors", l.Processors)
 	bad(l.Backlog < 0, "backlog of %d", l.Backlog)
 	bad(l.MaxRequestSize < 0, "requests of at most %d bytes", l.MaxRequestSize)
-	bad(l.SecurityProtocol != "PLAINTEXT", "security protocol %s is not supported", l.SecurityProtocol)
+	bad(l.SecurityProtocol != "PLAINTEXT" && l.SecurityProtocol != "SASL_PLAINTEXT", "security protocol %s is not supported", l.SecurityProtocol)
+	bad(l.needsAuthentication() != (l.Authentication != nil), "security protocol %s, authentication configured: %t", l.SecurityProtocol, l.Authentication != nil)
+	bad(l.needsAuthentication() && l.Kind == KindFrames, "kind frames has no authentication")
+	bad(l.MaxReceiveBeforeLogin < 0, "frames of at most %d bytes before login", l.MaxReceiveBeforeLogin)
+	bad(l.FailedAuthenticationDelay < 0, "failed authentication delayed by %s", l.FailedAuthenticationDelay)
+	bad(l.MaxIdle > 0 && l.FailedAuthenticationDelay >= l.MaxIdle, "failed authentication delayed by %s, idle connections closed after %s already", l.FailedAuthenticationDelay, l.MaxIdle) // K5
 	bad(l.Kind == KindFrames && l.Handler == "", "kind frames needs a handler")
 	if err := l.Quotas.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))

@@ -10,7 +10,7 @@ import (
 // processDisconnected ends every connection that is gone, whoever closed it, in one place (E12, E13).
 func (p *Processor) processDisconnected() {
 	for _, ch := range p.sel.HalfClosed() {
-		if !ch.Closed() {
+		if !ch.Closed() && !p.abandoned(ch) {
 			p.rc.Disconnected(p.id, ch.Token(), true)
 		}
 	}
@@ -25,6 +25,9 @@ func (p *Processor) disconnected(closed *network.Closed) {
 	c := closed.Channel.Attachment.(*connection)
 	c.client.leave()
 	c.slot.release(c.excess)
+	if c.login != nil {
+		c.login.gone.Store(true)
+	}
 	p.counts.closed[closed.Reason].Inc()
 	p.rc.Disconnected(p.id, closed.Channel.Token(), false)
 	outcome := ConnectionLost
@@ -52,14 +55,14 @@ func (p *Processor) closeExcessConnections() {
 
 func (p *Processor) mayExceed() bool { return p.excess && p.sel.Open() > 0 }
 
-// logClose warns of peers that break the protocol and of faults of our own, and names those that met a limit; the rest
-// is normal life.
+// logClose warns of peers that break the protocol and of faults of our own, and names those that met a limit or did not
+// prove who they are; the rest is normal life.
 func (p *Processor) logClose(closed *network.Closed) {
 	level := slog.LevelDebug
 	switch {
 	case closed.Reason == network.ReasonIllegalState || closed.Reason == network.ReasonInternal:
 		level = slog.LevelError
-	case closed.Reason.Limit():
+	case closed.Reason.Limit(), closed.Reason.Authentication():
 		level = slog.LevelInfo
 	case !closed.Reason.Normal():
 		level = slog.LevelWarn

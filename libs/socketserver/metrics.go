@@ -28,6 +28,7 @@ type metrics struct {
 	responses   *prometheus.CounterVec // listener, processor
 	parked      *prometheus.GaugeVec   // listener, processor
 	processors  *processorCollector
+	logins      loginVecs
 }
 
 func newMetrics() *metrics {
@@ -50,6 +51,7 @@ func newMetrics() *metrics {
 		responses:   ofProcessor("kanal_processor_responses_total", "Responses whose last byte is with the socket."),
 		parked:      gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "listener", "processor"),
 		processors:  newProcessorCollector(),
+		logins:      newLoginVecs(),
 	}
 }
 
@@ -62,10 +64,9 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{
+	return append(m.logins.all(),
 		m.connections, m.accepted, m.closed, m.acceptErrs, m.throttled, m.blocked, m.held, m.clients,
-		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors,
-	}
+		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors)
 }
 
 func (m *metrics) register(reg prometheus.Registerer) error {
@@ -95,6 +96,7 @@ type listenerMetrics struct {
 	throttled, ipThrottled prometheus.Counter
 	blocked                *stopwatch
 	closed                 map[network.CloseReason]prometheus.Counter
+	logins                 loginMetrics
 }
 
 func (m *metrics) ofListener(l *ListenerConfig) *listenerMetrics {
@@ -102,7 +104,7 @@ func (m *metrics) ofListener(l *ListenerConfig) *listenerMetrics {
 		connections: m.connections.WithLabelValues(l.Name, l.SecurityProtocol), accepted: m.accepted.WithLabelValues(l.Name),
 		acceptErrs: m.acceptErrs.WithLabelValues(l.Name), blocked: m.blocked.of(l.Name), held: m.held.WithLabelValues(l.Name),
 		throttled: m.throttled.WithLabelValues(l.Name, "listener"), ipThrottled: m.throttled.WithLabelValues(l.Name, "ip"),
-		closed: map[network.CloseReason]prometheus.Counter{},
+		closed: map[network.CloseReason]prometheus.Counter{}, logins: m.logins.ofListener(l.Name),
 	}
 	for _, r := range network.Reasons() {
 		lm.closed[r] = m.closed.WithLabelValues(l.Name, r.String())

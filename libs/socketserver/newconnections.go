@@ -46,6 +46,7 @@ func (p *Processor) configure(s socket) {
 		var ch *network.Channel
 		if ch, err = p.sel.Register(s.fd, nil, c); err == nil {
 			c.Token = ch.Token()
+			p.beginLogin(ch, c)
 			p.counts.connections.Inc()
 			c.client = p.clients.join(unknownSoftware, unknownSoftware)
 			return

@@ -22,6 +22,7 @@ type Processor struct {
 	clients  *population
 	seen     *processorCollector
 	quotas   *connectionQuotas
+	workers  *workers
 	sel      *network.Selector
 	drained  chan struct{} // closed when a draining loop has no connection left, or has ended
 	ended    chan struct{}
@@ -37,6 +38,7 @@ type Processor struct {
 	index     int32 // of the next connection
 	now       int64 // when the pass got its events
 	throttles throttles
+	failures  throttles // failed authentications that wait for their close
 	parked    []parkedReceive
 	waiting   map[route]int // how many of parked
 	refused   []route       // scratch of offerParked
@@ -48,17 +50,18 @@ type Processor struct {
 type connection struct {
 	Connection
 	slot   slot
+	login  *login // nil: there is none, or it is over for good
 	parked bool
 	excess bool // closed because there were too many (D7)
 }
 
-func newProcessor(id int, l ListenerConfig, rc RequestChannel, q *connectionQuotas, m *metrics, log *slog.Logger) (*Processor, error) {
+func newProcessor(id int, l ListenerConfig, rc RequestChannel, q *connectionQuotas, w *workers, m *metrics, log *slog.Logger) (*Processor, error) {
 	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines()})
 	if err != nil {
 		return nil, err
 	}
 	return &Processor{
-		id: id, listener: l, rc: rc, quotas: q, sel: sel, log: log.With("listener", l.Name, "processor", id),
+		id: id, listener: l, rc: rc, quotas: q, workers: w, sel: sel, log: log.With("listener", l.Name, "processor", id),
 		counts: m.ofListener(&l), metrics: m.ofProcessor(l.Name, id), clients: m.clients, seen: m.processors,
 		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel), waiting: map[route]int{},
 	}, nil
@@ -75,6 +78,7 @@ func (p *Processor) run() {
 		p.configureNewConnections()
 		p.processNewResponses()
 		p.endThrottles()
+		p.endFailures()
 		p.poll()
 		p.processCompletedReceives()
 		p.processCompletedSends()
@@ -112,10 +116,12 @@ func (p *Processor) timeout() time.Duration {
 	switch {
 	case p.orders.resume && len(p.parked) > 0, p.mayExceed():
 		return 0
-	case len(p.throttles) > 0:
-		return max(time.Duration(p.throttles[0].due-Now()), 0)
 	}
-	return epoll.Forever
+	due, any := earlier(p.throttles, p.failures)
+	if !any {
+		return epoll.Forever
+	}
+	return max(time.Duration(due-Now()), 0)
 }
 
 // handle moves a channel's mute state. An illegal event is a fault of ours and costs the connection (1.7.2).

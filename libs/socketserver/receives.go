@@ -10,7 +10,7 @@ func (p *Processor) processCompletedReceives() {
 	p.offerParked()
 	for _, r := range p.sel.Receives() {
 		if !r.Channel.Closed() {
-			p.receive(r.Channel, r.Frame)
+			p.receive(&r)
 		}
 	}
 	if p.submitted {
@@ -19,8 +19,9 @@ func (p *Processor) processCompletedReceives() {
 	}
 }
 
-func (p *Processor) receive(ch *network.Channel, frame []byte) {
-	if !p.parse(ch, frame, p.now) {
+func (p *Processor) receive(r *network.Receive) {
+	ch := r.Channel
+	if c := ch.Attachment.(*connection); c.login != nil && p.authenticate(ch, c.login, r) || !p.parse(ch, r.Frame, p.now) {
 		return
 	}
 	ch.Mute()

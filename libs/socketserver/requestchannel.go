@@ -66,6 +66,7 @@ const (
 	Send            ResponseKind = iota // write the frame
 	NoOp                                // no answer is due (M8)
 	CloseConnection                     // close instead of an answer
+	workDone                            // of an authentication; the processor's own
 )
 
 // Response is the one outcome of a request, delivered to its connection's processor.

@@ -24,6 +24,10 @@ func (p *Processor) processNewResponse(r *Response, now int64) {
 		r.complete(ConnectionLost)
 		return
 	}
+	if r.Kind == workDone {
+		p.finishWork(ch)
+		return
+	}
 	if !ch.State().ResponsePending() { // a second answer to one request (F6)
 		r.complete(ConnectionLost)
 		p.close(ch, network.ReasonIllegalState, network.ErrIllegalState)

@@ -26,6 +26,7 @@ type Server struct {
 	processors []*Processor
 	quotas     *connectionQuotas
 	metrics    *metrics
+	workers    *workers
 	reg        prometheus.Registerer
 	running    sync.WaitGroup // processors
 
@@ -46,7 +47,7 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{addresses: map[endpoint]net.Addr{}, metrics: newMetrics(), quotas: newConnectionQuotas(cfg.Quotas, log)}
+	s := &Server{addresses: map[endpoint]net.Addr{}, metrics: newMetrics(), workers: newWorkers(), quotas: newConnectionQuotas(cfg.Quotas, log)}
 	for _, l := range listeners {
 		if err := s.add(l, rc, log); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -82,7 +83,7 @@ func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) erro
 		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
 	}
 	for range l.Processors {
-		p, err := newProcessor(len(s.processors), l, rc, s.quotas, s.metrics, log)
+		p, err := newProcessor(len(s.processors), l, rc, s.quotas, s.workers, s.metrics, log)
 		if err != nil {
 			return fmt.Errorf("listener %s: processor: %w", l.Name, err)
 		}
@@ -249,6 +250,7 @@ func (s *Server) close() error {
 			p.finish()
 		}
 	}
+	s.workers.wait()
 	s.metrics.unregister(s.reg)
 	return nil
 }

@@ -35,6 +35,17 @@ func (h *throttles) pop(now int64) (throttle, bool) {
 	return first, true
 }
 
+// earlier is when the first of two heaps is due.
+func earlier(a, b throttles) (due int64, any bool) {
+	switch {
+	case len(a) == 0 && len(b) == 0:
+		return 0, false
+	case len(a) == 0 || len(b) > 0 && b[0].due < a[0].due:
+		return b[0].due, true
+	}
+	return a[0].due, true
+}
+
 func (h *throttles) down() {
 	s := *h
 	for i := 0; ; {
