@@ -9,11 +9,18 @@ import (
 // ownApiVersions is the range of ApiVersions itself.
 var ownApiVersions = protocol.Release()[protocol.ApiVersions]
 
+// ownAPIs are answered by the front end itself. Kafka lists those of SASL on every listener.
+var ownAPIs = []protocol.APIKey{protocol.ApiVersions, protocol.SaslHandshake, protocol.SaslAuthenticate}
+
 // answerApiVersions answers ApiVersions in the front end: it tells what this
 // cluster's handlers answer, whether one of them is there right now or not. It
 // runs on the connection's loop.
 func (q *requests) answerApiVersions(r *socketserver.Request, call *requestchannel.Call) {
-	frame := q.apiVersions(r).Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version))
+	q.answerHere(r, call, q.apiVersions(r).Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version)))
+}
+
+// answerHere delivers an answer that no handler makes.
+func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call, frame []byte) {
 	q.fill(call, r)
 	q.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{{
 		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
@@ -48,6 +55,8 @@ func (q *requests) apiVersions(r *socketserver.Request) protocol.ApiVersionsResp
 		r.Conn.Broker = body.NodeID // KIP-1242: the client says which broker it means
 	}
 	ranges := q.channel.Versions().Clone()
-	ranges[protocol.ApiVersions] = ownApiVersions
+	for _, key := range ownAPIs {
+		ranges[key] = protocol.Release()[key]
+	}
 	return protocol.ApiVersionsResponse{Ranges: ranges}
 }

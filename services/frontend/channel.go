@@ -5,12 +5,13 @@ import (
 	"kanal/libs/network"
 	"kanal/libs/protocol"
 	"kanal/libs/requestchannel"
+	"kanal/libs/sasl"
 	"kanal/libs/socketserver"
 )
 
 // requests connects the reactor to the request channel: it is what processors
-// submit to, and the sink of what handlers answered. ApiVersions is answered
-// right here.
+// submit to, and the sink of what handlers answered. ApiVersions, and SASL out of
+// place, are answered right here.
 type requests struct {
 	frontEnd  string
 	channel   *requestchannel.Channel
@@ -30,6 +31,8 @@ func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.Clos
 	case r.Header.Key == protocol.ApiVersions:
 		q.answerApiVersions(r, call)
 		return true, network.ReasonNone
+	case r.Header.Key == protocol.SaslHandshake || r.Header.Key == protocol.SaslAuthenticate:
+		return q.answerIllegalState(r, call)
 	default:
 		if reason := q.gate(r, call); reason != network.ReasonNone {
 			return false, reason
@@ -37,6 +40,17 @@ func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.Clos
 	}
 	q.fill(call, r)
 	return q.channel.Submit(call), network.ReasonNone
+}
+
+// answerIllegalState answers what belongs into an authentication where there is
+// none to be made (N19).
+func (q *requests) answerIllegalState(r *socketserver.Request, call *requestchannel.Call) (ok bool, reason network.CloseReason) {
+	frame := sasl.IllegalStateAnswer(&r.Header)
+	if frame == nil {
+		return false, network.ReasonUnsupportedVersion
+	}
+	q.answerHere(r, call, frame)
+	return true, network.ReasonNone
 }
 
 // fill makes a call of a request, but for where it goes.

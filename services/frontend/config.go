@@ -65,6 +65,9 @@ type Config struct {
 	// (connection_creation_rate).
 	ConnectionRatePerIP  int `env:"KANAL_CONNECTION_CREATION_RATE_PER_IP" envDefault:"2147483647"`
 	ConnectionBurstPerIP int `env:"KANAL_CONNECTION_CREATION_BURST_PER_IP" envDefault:"0"`
+	// CredentialsFile has the users of listeners with SASL, beside those that the
+	// cluster keeps; it is read again when it changes.
+	CredentialsFile string `env:"KANAL_SASL_CREDENTIALS_FILE"`
 	// QueuedMaxRequests bounds the requests of one service that wait for a
 	// handler (queued.max.requests).
 	QueuedMaxRequests int `env:"KANAL_QUEUED_MAX_REQUESTS" envDefault:"500"`

@@ -24,6 +24,7 @@ import (
 	"kanal/libs/cluster"
 	"kanal/libs/protocol"
 	"kanal/libs/requestchannel"
+	"kanal/libs/sasl"
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
 )
@@ -45,11 +46,14 @@ type Service struct {
 
 	saving     sync.WaitGroup // of api versions
 	stopSaving context.CancelFunc
+
+	users     sasl.Stores // nil until a listener needs it
+	followers *followers
 }
 
 // New makes a front end. It connects to NATS and opens no port yet.
 func New(cfg Config, deps service.Deps) (_ *Service, err error) {
-	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{})}
+	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{}), followers: newFollowers()}
 	s.log = deps.Log.With("service", "frontend", "frontend", s.id)
 	deps.Ready.Waiting(ports, "not open yet")
 	defer func() {
@@ -103,6 +107,9 @@ func (s *Service) build() (err error) {
 		return err
 	}
 	for _, l := range s.listeners {
+		if l.Authentication, err = s.authentication(&l); err != nil {
+			return err
+		}
 		server.Listeners = append(server.Listeners, l.ListenerConfig)
 	}
 	if s.server, err = socketserver.New(server, s.requests, s.log, s.deps.Metrics); err != nil {
@@ -264,6 +271,7 @@ func (s *Service) Advertised() string {
 }
 
 func (s *Service) close() {
+	s.followers.close()
 	if s.stopSaving != nil {
 		s.stopSaving()
 		s.saving.Wait()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -34,12 +35,15 @@ type Listener struct {
 	// (listener.name.X.max.connection.creation.rate), beside the total's.
 	ConnectionRate  int `env:"MAX_CONNECTION_CREATION_RATE" envDefault:"2147483647"`
 	ConnectionBurst int `env:"MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
+
+	SASL
 }
 
 // listener is a listener with all its configuration.
 type listener struct {
 	socketserver.ListenerConfig
 	advertised cluster.Endpoint
+	sasl       SASL
 }
 
 // listeners reads and checks the listeners; the error names everything wrong.
@@ -65,7 +69,7 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
 		return listener{}, unreadable(prefix, err)
 	}
-	l := listener{advertised: e, ListenerConfig: socketserver.ListenerConfig{
+	l := listener{advertised: e, sasl: own.SASL, ListenerConfig: socketserver.ListenerConfig{
 		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
 		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
@@ -82,8 +86,14 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 	default:
 		errs = append(errs, service.Invalid(prefix+"KIND", own.Kind, "kafka or frames"))
 	}
-	if own.Protocol != "PLAINTEXT" {
-		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "PLAINTEXT"))
+	switch {
+	case own.Protocol != "PLAINTEXT" && own.Protocol != "SASL_PLAINTEXT":
+		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "PLAINTEXT or SASL_PLAINTEXT"))
+	case saslProtocol(own.Protocol) && own.Kind == "frames":
+		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "one without SASL for kind frames, which has no authentication"))
+	case saslProtocol(own.Protocol):
+		l.MaxReceiveBeforeLogin, l.FailedAuthenticationDelay = own.MaxReceiveBytes, own.FailureDelay
+		errs = append(errs, own.SASL.validate(prefix, c.MaxIdle))
 	}
 	if own.MaxConnections < 1 { // D15
 		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTIONS", own.MaxConnections, "at least 1"))
@@ -112,8 +122,11 @@ func unreadable(prefix string, err error) error {
 		}
 		field, _ := reflect.TypeFor[Listener]().FieldByName(parse.Name)
 		variable, allowed := prefix+field.Tag.Get("env"), "a whole number"
-		if field.Type.Kind() == reflect.Bool {
+		switch {
+		case field.Type.Kind() == reflect.Bool:
 			allowed = "true or false"
+		case field.Type == reflect.TypeFor[time.Duration]():
+			allowed = "a duration such as 30s"
 		}
 		errs = append(errs, service.Invalid(variable, os.Getenv(variable), allowed))
 	}
