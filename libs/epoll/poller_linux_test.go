@@ -112,7 +112,7 @@ func TestWakeEndsTheWait(t *testing.T) {
 	})
 }
 
-// Producers put down and wake, the loop must find everything without a timeout: a lost wake-up hangs this test.
+// Row F10: producers put down and wake, the loop must find everything without a timeout: a lost wake-up hangs this test.
 func TestNoWakeUpIsLost(t *testing.T) {
 	eachWay(t, func(t *testing.T, p *Poller) {
 		const producers, each = 4, 5000

@@ -107,7 +107,7 @@ func TestConnectToIPv6(t *testing.T) {
 	pollUntil(t, s, "it is connected", func() bool { return len(s.Connected()) == 1 })
 }
 
-// A muted channel costs nothing while bytes arrive, and its peer's half close is told once (design section 3).
+// Rows F14, F15, G4, testMute: a muted channel costs nothing while bytes arrive, and its peer's half close is told once (design section 3).
 func TestMutedChannel(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

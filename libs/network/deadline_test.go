@@ -30,7 +30,7 @@ type modelled struct {
 	muted  bool
 }
 
-// Rows K1-K3: whatever happens in whatever order, exactly those channels are closed whose time is over, in the first
+// Rows K1, K2, K3, K6: whatever happens in whatever order, exactly those channels are closed whose time is over, in the first
 // pass after it; a muted channel (a request under way) is never idle. The model looks at all channels after each pass.
 func TestDeadlinesAgainstAModel(t *testing.T) {
 	for seed := range uint64(100) {
@@ -157,7 +157,7 @@ func TestExpiriesAreSpread(t *testing.T) {
 	}
 }
 
-// Row D8: first whoever is closing already, then the least recently active, last whoever waits for an answer.
+// Rows D8, F14: first whoever is closing already, then the least recently active, last whoever waits for an answer.
 func TestLeastRecent(t *testing.T) {
 	s, clock := newTimed(t, Deadlines{Idle: time.Hour})
 	if s.LeastRecent() != nil {

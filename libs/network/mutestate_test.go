@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Every state and every action of Kafka's matrix (1.7.2); "!" is its illegal-state error.
+// Rows G1, G5, G8: every state and every action of Kafka's matrix; the illegal ones, such as the end of a throttle before
+// its start, change nothing.
 func TestMuteStateMachine(t *testing.T) {
 	const bad = illegal
 	for _, row := range []struct {

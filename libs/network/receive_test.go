@@ -199,7 +199,7 @@ func pieces(cuts []byte, chance *rand.Rand) []int {
 	return out
 }
 
-// The same as the fuzz test with larger streams, in the ordinary test run.
+// Rows F4, I1, I2: the same as the fuzz test with larger streams, in the ordinary test run.
 func TestReceiveDoesNotDependOnArrival(t *testing.T) {
 	s := newSelector(t, Config{MaxReceiveSize: 1 << 20})
 	for seed := range uint64(100) {
@@ -232,6 +232,7 @@ func noise(chance *rand.Rand, n int) []byte {
 	return b
 }
 
+// Row I3.
 func TestSizes(t *testing.T) {
 	const limit = 100
 	for _, test := range []struct {
@@ -353,6 +354,7 @@ func TestTurnsAreBounded(t *testing.T) {
 	}
 }
 
+// Row F9, by order instead of chance: when there is no room for all, those that waited come first in the next pass.
 func TestFramesOfManyChannelsShareTheScratch(t *testing.T) {
 	s := newSelector(t, Config{MaxReceiveSize: 1 << 20})
 	const channels = 40

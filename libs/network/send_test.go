@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Whatever the socket takes at a time, the bytes are the frames in order, and each send completes with its last byte.
+// Rows I13, I14, I15: whatever the socket takes at a time, the bytes are the frames in order, and each send completes with its last byte.
 func TestSendsLeaveInOrder(t *testing.T) {
 	for seed := range uint64(60) {
 		chance := rand.New(rand.NewPCG(seed, 2))
@@ -86,7 +86,7 @@ func TestEndWaitsForTheAnswers(t *testing.T) {
 	}
 }
 
-// What cannot be written any more is told as lost, with the close (E7).
+// Row E7: what cannot be written any more is told as lost, with the close.
 func TestUnsentAnswersAreLost(t *testing.T) {
 	s := newSelector(t, Config{MaxReceiveSize: 1})
 	c := attach(t, s, &wire{takes: []int{10, 0, 0, 0, 0}})
@@ -105,7 +105,7 @@ func TestUnsentAnswersAreLost(t *testing.T) {
 	}
 }
 
-// Tokens find their channel and no later one in the same place.
+// Row E4: tokens find their channel and no later one in the same place.
 func TestTokensAreNotReused(t *testing.T) {
 	s := newSelector(t, Config{MaxReceiveSize: 1})
 	seen := map[uint64]bool{}

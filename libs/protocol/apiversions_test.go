@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// Row L5: the header is of version 0, also where the body is flexible.
 func TestApiVersionsAnswerOfEveryVersion(t *testing.T) {
 	a := ApiVersionsResponse{Ranges: Ranges{Fetch: {4, 18}, Produce: {0, 13}, ApiVersions: {0, 5}}}
 	for v := int16(0); v <= 5; v++ {
@@ -56,6 +57,7 @@ func TestApiVersionsRequest(t *testing.T) {
 	}
 }
 
+// Row L6.
 func TestApiVersionsUnsupported(t *testing.T) {
 	b := Unsupported(VersionRange{0, 5}).Append(nil, 1, 0)
 	r := kmsg.NewPtrApiVersionsResponse()
@@ -64,6 +66,7 @@ func TestApiVersionsUnsupported(t *testing.T) {
 	}
 }
 
+// Row L9: what all instances of a service answer.
 func TestIntersect(t *testing.T) {
 	got := Ranges{Fetch: {4, 18}, Produce: {3, 9}, Metadata: {0, 1}}.Intersect(Ranges{Fetch: {5, 17}, Produce: {10, 13}})
 	if len(got) != 1 || got[Fetch] != (VersionRange{5, 17}) {

@@ -65,6 +65,7 @@ func TestReleaseIsKafka41(t *testing.T) {
 	}
 }
 
+// Row L2.
 func TestParseHeaderRefuses(t *testing.T) {
 	good := frame(kmsg.NewPtrMetadataRequest(), "c")
 	for name, b := range map[string][]byte{

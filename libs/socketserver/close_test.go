@@ -61,7 +61,7 @@ func TestHalfCloseIsToldWhileMuted(t *testing.T) {
 	f.closedFor(t, network.ReasonPeerClosed, 1)
 }
 
-// A reset is noticed while the channel is muted, and ends everything at once (J7).
+// A reset is noticed while the channel is muted, and ends everything at once (J7), without a warning (F11).
 func TestResetIsToldWhileMuted(t *testing.T) {
 	f := start(t)
 	c := f.dial(t)
@@ -79,7 +79,7 @@ func TestResetIsToldWhileMuted(t *testing.T) {
 	}
 }
 
-// Row J5: half a frame and FIN: what is complete is served, the rest is not waited for.
+// Rows J3, J5: half a frame and FIN: what is complete is served, the rest is not waited for.
 func TestHalfFrameIsDropped(t *testing.T) {
 	for name, complete := range map[string]int32{"alone": 0, "after three complete ones": 3} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestIdleClose(t *testing.T) {
 	}
 }
 
-// Rows J7, F7 and KAFKA-6529: the peer goes away while its answer is being written.
+// Rows J7, J8, F7 and KAFKA-6529: the peer goes away while its answer is being written.
 func TestPeerLeavesWhileItsAnswerIsWritten(t *testing.T) {
 	f := start(t)
 	c := f.dial(t)

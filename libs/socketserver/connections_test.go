@@ -482,3 +482,13 @@ func TestMetricsOfASecondServer(t *testing.T) {
 		t.Error(fmt.Sprint(got))
 	}
 }
+
+// established tells whether a connect succeeds soon.
+func (f *fixture) established(t testing.TB) bool {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", f.server.Addr("TEST", 0).String(), 3*quiet)
+	if err == nil {
+		t.Cleanup(func() { conn.Close() })
+	}
+	return err == nil
+}

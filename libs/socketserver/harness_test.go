@@ -117,6 +117,14 @@ func (h *handlers) none(t testing.TB) {
 	}
 }
 
+// untouched is that no request has come: the caller has seen the end of what could bring one.
+func (h *handlers) untouched(t testing.TB) {
+	t.Helper()
+	if n := len(h.requests); n > 0 {
+		t.Errorf("%d requests have come", n)
+	}
+}
+
 func (h *handlers) disconnected(t testing.TB) gone {
 	t.Helper()
 	select {

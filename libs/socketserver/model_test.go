@@ -24,6 +24,7 @@ type shuffler struct {
 	chance   *rand.Rand
 	waiting  []shuffled
 	inFlight map[*socketserver.Connection]bool
+	gone     map[string]bool // connections, by processor and token: whether they are gone, or only half
 	refused  bool
 	faults   []string
 	outcomes map[socketserver.Outcome]int
@@ -58,6 +59,8 @@ func (s *shuffler) respond(r *socketserver.Request) socketserver.Response {
 	switch body[0] {
 	case 'n':
 		response.Kind = socketserver.NoOp
+	case 'c':
+		response.Kind = socketserver.CloseConnection
 	case 't':
 		response.Throttle = time.Duration(s.chance.IntN(2000)) * time.Microsecond
 		fallthrough
@@ -69,7 +72,15 @@ func (s *shuffler) respond(r *socketserver.Request) socketserver.Response {
 
 func (s *shuffler) Flush(int) {}
 
-func (s *shuffler) Disconnected(_ int, token uint64, half bool) {}
+func (s *shuffler) Disconnected(processor int, token uint64, half bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprint(processor, " ", token)
+	if _, told := s.gone[key]; s.gone[key] || half && told {
+		s.faults = append(s.faults, key+" is told again to be gone")
+	}
+	s.gone[key] = !half
+}
 
 func (s *shuffler) Completed(o socketserver.Outcome, _ int64) {
 	s.mu.Lock()
@@ -123,8 +134,13 @@ func TestAnswersComeInRequestOrder(t *testing.T) {
 	}
 }
 
+func newShuffler(seed uint64) *shuffler {
+	return &shuffler{chance: rand.New(rand.NewPCG(seed, 0)), inFlight: map[*socketserver.Connection]bool{}, gone: map[string]bool{},
+		outcomes: map[socketserver.Outcome]int{}}
+}
+
 func shuffle(t *testing.T, seed uint64) {
-	s := &shuffler{chance: rand.New(rand.NewPCG(seed, 0)), inFlight: map[*socketserver.Connection]bool{}, outcomes: map[socketserver.Outcome]int{}}
+	s := newShuffler(seed)
 	f := startWith(t, s, []socketserver.ListenerConfig{{Processors: 2}})
 	s.server = f.server
 	stop := make(chan struct{})

@@ -26,7 +26,7 @@ func TestOneRequestInFlight(t *testing.T) {
 	}
 }
 
-// Bytes that arrive while the channel is muted are served after the answer, whether they are in the socket or were read
+// Row F8: bytes that arrive while the channel is muted are served after the answer, whether they are in the socket or were read
 // with the request before.
 func TestBytesThatArriveWhileMuted(t *testing.T) {
 	f := start(t)
@@ -58,7 +58,7 @@ func TestNoOp(t *testing.T) {
 	c.wantAnswer(3)
 }
 
-// Row M5.
+// Rows M5, J1: a close of ours drops what is unread, and the peer reads its end and no reset.
 func TestCloseConnection(t *testing.T) {
 	for _, reason := range []network.CloseReason{network.ReasonNone, network.ReasonDeadline} {
 		f := start(t)

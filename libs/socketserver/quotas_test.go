@@ -127,7 +127,7 @@ func randomLimits(chance *rand.Rand) Quotas {
 	}
 }
 
-// Rows D1-D11, D13, D14: whatever comes and goes in whatever order, the quotas say what counting from scratch says.
+// Rows D1, D2, D3 to D11, D13, D14: whatever comes and goes in whatever order, the quotas say what counting from scratch says.
 func TestQuotasAgainstAModel(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(200) {

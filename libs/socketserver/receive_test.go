@@ -12,6 +12,7 @@ import (
 	"kanal/libs/socketserver"
 )
 
+// Rows L10, L12, simpleRequest, testSessionPrincipal.
 func TestRequestAndAnswer(t *testing.T) {
 	f := start(t, socketserver.ListenerConfig{Privileged: true})
 	c := f.dial(t)
@@ -57,7 +58,7 @@ func TestByteAtATime(t *testing.T) {
 	}
 }
 
-// Row I3: the limit itself is allowed, one more is not, and no answer is given.
+// Row I3, tooBigRequestIsRejected: the limit itself is allowed, one more is not, no answer is given and no handler sees it.
 func TestRequestSizes(t *testing.T) {
 	const limit = 1000
 	largest := request(1, make([]byte, limit-len(request(1))+4)...)
@@ -85,6 +86,7 @@ func TestRequestSizes(t *testing.T) {
 			}
 			c.wantEnd(false)
 			f.closedFor(t, test.reason, 1)
+			f.untouched(t)
 			if !f.log.has("level=WARN", `msg="connection closed"`, "reason="+test.reason.String(), "listener=TEST", "client=127.0.0.1", "conn=127.0.0.1:") {
 				t.Error("no warning with connection, client, listener and reason")
 			}
@@ -92,7 +94,7 @@ func TestRequestSizes(t *testing.T) {
 	}
 }
 
-// Rows L2, L3, E9: what is wrong with one connection's request closes that connection only, by name.
+// Rows L2, L3, E1, E9: what is wrong with one connection's request closes that connection only, by name.
 func TestBadRequestsCloseTheirConnectionOnly(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -116,6 +118,7 @@ func TestBadRequestsCloseTheirConnectionOnly(t *testing.T) {
 			bad.send(test.frame)
 			bad.wantEnd(false)
 			f.closedFor(t, test.reason, 1)
+			f.untouched(t)
 			if !f.log.has("level=WARN", "reason="+test.reason.String()) {
 				t.Error("no warning")
 			}

@@ -432,7 +432,7 @@ func TestStopWhileTheAcceptorWaits(t *testing.T) {
 	flood.Wait()
 }
 
-// Row C10: without descriptors the acceptor waits instead of spinning, says so once, and goes on when it has some.
+// Rows C2, C10: without descriptors the acceptor waits instead of spinning, says so once, and goes on when it has some.
 func TestNoFreeDescriptor(t *testing.T) {
 	f := start(t)
 	var limit unix.Rlimit
