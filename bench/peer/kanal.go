@@ -29,7 +29,6 @@ func ours(l socketserver.ListenerConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	echo.Bind(s.Processors())
 	if err := s.Start(); err != nil {
 		return "", err
 	}

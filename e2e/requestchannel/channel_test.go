@@ -93,7 +93,7 @@ func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *fron
 func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink rc.Sink) *rc.Channel {
 	t.Helper()
 	cfg := rc.ChannelConfig{
-		Subjects: subjects, FrontEnd: "fe1", Processors: 1, QueuedMaxRequests: 500, QueuedMaxBytes: 256 << 20, ParkedMaxBytes: 1 << 20,
+		Subjects: subjects, FrontEnd: "fe1", QueuedMaxRequests: 500, QueuedMaxBytes: 256 << 20, ParkedMaxBytes: 1 << 20,
 		ResponseMaxBytes: 256 << 20, RequestTimeout: 10 * time.Second, ProbeInterval: 25 * time.Millisecond, Now: now,
 	}
 	if change != nil {
@@ -101,6 +101,9 @@ func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink r
 	}
 	c, err := rc.NewChannel(cfg, connect(t, url), connect(t, url), sink, slog.New(slog.DiscardHandler))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddProcessor(0); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

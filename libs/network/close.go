@@ -25,13 +25,18 @@ func (s *Selector) CloseChannel(c *Channel, reason CloseReason, cause error) {
 	if err := c.transport.Close(); err != nil && cause == nil {
 		cause = err
 	}
+	s.forget(c)
+	s.disconnected.add(Closed{Channel: c, Reason: reason, Err: cause, Lost: s.lost(c)})
+}
+
+// forget lets go of all that the selector has for a channel.
+func (s *Selector) forget(c *Channel) {
 	slot := uint32(c.token & (maxSlots - 1))
 	s.slots[slot] = nil
 	s.freed = append(s.freed, slot)
 	s.open--
 	s.timers.remove(c)
 	c.in.release(s.mem)
-	s.disconnected.add(Closed{Channel: c, Reason: reason, Err: cause, Lost: s.lost(c)})
 }
 
 // discard reads once what the peer has sent in vain. The kernel answers a close with unread bytes by a reset, and that

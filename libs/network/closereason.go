@@ -6,12 +6,13 @@ type CloseReason uint8
 // The reasons. The first group is normal life, the second a limit that the peer met, the third who the peer is, or is
 // not, the fourth the peer's fault, the last ours.
 const (
-	ReasonNone          CloseReason = iota // not closed
-	ReasonPeerClosed                       // the peer closed after its last answer
-	ReasonPeerReset                        // the peer reset the connection, or went away with answers unread
-	ReasonHandlerClosed                    // the handler answered CloseConnection (M8, M9)
-	ReasonIdleExpired                      // nothing came for the idle time (K1)
-	ReasonShutdown                         // this server stops, or its listener
+	ReasonNone            CloseReason = iota // not closed
+	ReasonPeerClosed                         // the peer closed after its last answer
+	ReasonPeerReset                          // the peer reset the connection, or went away with answers unread
+	ReasonHandlerClosed                      // the handler answered CloseConnection (M8, M9)
+	ReasonIdleExpired                        // nothing came for the idle time (K1)
+	ReasonShutdown                           // this server stops
+	ReasonListenerRemoved                    // its listener was removed while the server runs (W8)
 
 	ReasonFirstRequestDeadline   // no complete request came in time after connecting
 	ReasonWriteDeadline          // the peer took nothing of what was due to it for too long
@@ -45,7 +46,7 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown",
+	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown", "listener_removed",
 	"first_request_deadline", "write_deadline", "excess_connection", "too_many_connections",
 	"too_many_connections_of_ip", "connection_rate_of_ip",
 	"authentication_failed", "unsupported_mechanism", "illegal_sasl_state", "session_expired",
@@ -68,7 +69,7 @@ func (r CloseReason) Violation() bool {
 }
 
 // Normal tells whether such a close belongs to a healthy life.
-func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonShutdown }
+func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonListenerRemoved }
 
 // Limit tells whether the connection met a limit that was set for it.
 func (r CloseReason) Limit() bool {

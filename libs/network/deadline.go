@@ -48,6 +48,17 @@ func (s *Selector) begin(c *Channel) {
 	s.timers.push(c)
 }
 
+// carryOn lets the deadlines of a channel that has moved here run on from where they were.
+func (s *Selector) carryOn(c *Channel, t timing) {
+	if c.place == 0 {
+		return
+	}
+	c.since, c.active, c.served = t.since, t.active, t.served
+	c.due, _ = s.due(c)
+	s.timers.up(c.place)
+	s.timers.down(c.place)
+}
+
 // touch notes that the channel is alive. The heap is left alone: its entry is a lower bound, looked at again when it
 // comes up, so that a request costs one store and no reordering.
 func (s *Selector) touch(c *Channel) { c.active = s.now }

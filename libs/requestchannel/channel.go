@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,9 +16,8 @@ import (
 // ChannelConfig bounds the front end's side of the request channel.
 type ChannelConfig struct {
 	Subjects
-	FrontEnd   string // id of this front end, new with every start
-	Release    string
-	Processors int
+	FrontEnd string // id of this front end, new with every start
+	Release  string
 	// QueuedMaxRequests bounds the requests of one route that wait for a window
 	// (queued.max.requests).
 	QueuedMaxRequests int
@@ -49,7 +49,8 @@ type ChannelConfig struct {
 
 // Sink is where outcomes go: the processors, reached by their door.
 type Sink interface {
-	// Deliver hands over outcomes; the slice is valid during the call.
+	// Deliver hands over outcomes; the slice is valid during the call. A
+	// processor that is gone meanwhile counts as one that stopped.
 	Deliver(processor int, outcomes []Outcome)
 	// Resume tells a processor that calls refused as full may be offered again.
 	Resume(processor int)
@@ -104,7 +105,9 @@ type Channel struct {
 	sink  Sink
 	log   *slog.Logger
 
-	lanes []lane // one per processor
+	changing sync.Mutex // held while a lane comes or goes
+	retired  uint64     // most request ids that a lane had which is gone; guarded by changing
+	lanes    atomic.Pointer[lanes]
 
 	table  atomic.Pointer[table]
 	held   atomic.Int64 // bytes of frames not parked
@@ -114,16 +117,8 @@ type Channel struct {
 	dispatcher
 }
 
-// lane is what one processor's loop owns of the channel.
-type lane struct {
-	staged  []*Pending
-	next    uint64 // request ids: the processor's number above 48 bits of count
-	waiting atomic.Bool
-	_       [64]byte // loops do not share a cache line
-}
-
-// NewChannel makes a channel that dispatches once Run is called. The
-// connections stay the caller's.
+// NewChannel makes a channel without processors that dispatches once Run is
+// called. The connections stay the caller's.
 func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Logger) (*Channel, error) {
 	view, err := NewView(nc, cfg.Subjects, log)
 	if err != nil {
@@ -133,7 +128,8 @@ func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Lo
 		cfg.Metrics = newChannelMetrics()
 	}
 	cfg.Metrics.recorder = cfg.Recorder
-	c := &Channel{cfg: cfg, nc: nc, large: large, view: view, sink: sink, log: log, lanes: make([]lane, cfg.Processors)}
+	c := &Channel{cfg: cfg, nc: nc, large: large, view: view, sink: sink, log: log}
+	c.lanes.Store(new(lanes))
 	c.inbox.wakeup = make(chan struct{}, 1)
 	c.dispatcher.init(c)
 	view.OnChange(func() { c.inbox.put(func(in *inbox) { in.viewChanged = true }) })
@@ -146,7 +142,7 @@ func (c *Channel) View() *View { return c.view }
 // Submit takes a call over, copying its frame. False: no room now; the
 // processor is resumed when there is some. It is called on the processor's loop.
 func (c *Channel) Submit(call *Call) bool {
-	lane := &c.lanes[call.Processor]
+	lane := c.lanes.Load().of(call.Processor)
 	if !c.admit(call) {
 		lane.waiting.Store(true)
 		// Room may have come between the refusal and the flag; nobody would tell.
@@ -155,7 +151,8 @@ func (c *Channel) Submit(call *Call) bool {
 		}
 	}
 	lane.next++
-	p := newPending(call, uint64(call.Processor)<<48|lane.next, c.cfg.RequestTimeout)
+	p := newPending(call, uint64(lane.processor)<<48|lane.next, c.cfg.RequestTimeout)
+	p.lane = lane
 	lane.staged = append(lane.staged, p)
 	return true
 }
@@ -186,14 +183,15 @@ func (c *Channel) admit(call *Call) bool {
 }
 
 // Flush hands what a processor submitted in this pass to the dispatcher.
-func (c *Channel) Flush(processor int) {
-	lane := &c.lanes[processor]
-	if len(lane.staged) == 0 {
+func (c *Channel) Flush(processor int) { c.flush(c.lanes.Load().of(processor)) }
+
+func (c *Channel) flush(l *lane) {
+	if len(l.staged) == 0 {
 		return
 	}
-	c.inbox.put(func(in *inbox) { in.submitted = append(in.submitted, lane.staged...) })
-	clear(lane.staged)
-	lane.staged = lane.staged[:0]
+	c.inbox.put(func(in *inbox) { in.submitted = append(in.submitted, l.staged...) })
+	clear(l.staged)
+	l.staged = l.staged[:0]
 }
 
 // Disconnected tells that a connection is gone, or (half) that its peer sends
@@ -244,13 +242,14 @@ func (c *Channel) Versions() protocol.Ranges { return c.table.Load().versions }
 // outcome of a shutdown.
 func (c *Channel) Run(ctx context.Context) error {
 	defer c.view.Close()
-	subs, err := c.subscribe()
+	large, err := c.listen(c.large, c.cfg.LargeResponse(c.cfg.FrontEnd))
 	if err != nil {
 		return err
 	}
 	c.dispatcher.run(ctx)
-	for _, sub := range subs {
-		_ = sub.Unsubscribe() // nothing is left to receive
+	_ = large.Unsubscribe() // nothing is left to receive
+	for _, l := range c.lanes.Load().all {
+		_ = l.answers.Unsubscribe()
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (d *dispatcher) send(p *Pending, i *instance) bool {
 	p.Attempt++
 	putDispatch(p.message, &p.Request)
 	if p.size <= LargeFrame {
-		if err := d.c.nc.PublishRequest(i.subject, d.reply[p.Processor], p.message); err != nil {
+		if err := d.c.nc.PublishRequest(i.subject, p.lane.reply, p.message); err != nil {
 			d.c.log.Warn("request waits: NATS did not take it", "err", err)
 			return false
 		}

@@ -23,9 +23,8 @@ type dispatcher struct {
 	redirects map[connKey]map[*Route]string // where a connection's requests of a route go
 	wheel     wheel
 	now       int64
-	in        inbox // what was taken from the door
-	out       [][]Outcome
-	reply     []string
+	in        inbox   // what was taken from the door
+	answered  []*lane // that have outcomes in this pass
 	sender    sender
 	announcer announcer
 	parked    int64 // bytes of parked frames
@@ -40,13 +39,9 @@ func (d *dispatcher) init(c *Channel) {
 		c: c, routes: &routes{m: map[string]*Route{}}, known: maps.Clone(c.cfg.Known),
 		instances: map[string]*instance{}, bySubject: map[string]*instance{},
 		pendings: map[uint64]*Pending{}, byConn: map[connKey]*Pending{}, redirects: map[connKey]map[*Route]string{},
-		out: make([][]Outcome, c.cfg.Processors),
 	}
 	if d.known == nil {
 		d.known = map[string]protocol.Ranges{}
-	}
-	for i := range c.cfg.Processors {
-		d.reply = append(d.reply, c.cfg.Response(c.cfg.FrontEnd, i))
 	}
 	d.announcer.c = c
 	c.table.Store(newTable(d.routes, d.known))
@@ -178,7 +173,7 @@ func (d *dispatcher) cancel(p *Pending, half bool) {
 		return
 	}
 	b := appendCancel(nil, p.ID, half)
-	if err := d.c.nc.PublishRequest(p.instance.subject, d.reply[p.Processor], b); err != nil {
+	if err := d.c.nc.PublishRequest(p.instance.subject, p.lane.reply, b); err != nil {
 		d.c.log.Debug("cancel not sent", "err", err) // the handler's own deadline ends it
 	}
 }
@@ -203,11 +198,15 @@ func (d *dispatcher) processTimers() {
 // probe publishes to every silent instance that owes an answer: NATS reports
 // at once when nobody listens there.
 func (d *dispatcher) probe() {
+	lanes := d.c.lanes.Load().all
+	if len(lanes) == 0 {
+		return // so nobody owes anything
+	}
 	silent := int64(d.c.cfg.ProbeInterval)
 	for _, i := range d.instances {
 		if i.owes() && d.now-max(i.heard, i.probed) >= silent {
 			i.probed = d.now
-			if err := d.c.nc.PublishRequest(i.subject, d.reply[0], probe); err != nil {
+			if err := d.c.nc.PublishRequest(i.subject, lanes[0].reply, probe); err != nil {
 				d.c.log.Debug("probe not sent", "err", err) // NATS is away
 				return
 			}
@@ -217,21 +216,21 @@ func (d *dispatcher) probe() {
 
 // deliver hands the outcomes of this pass to their processors, one wake-up each.
 func (d *dispatcher) deliver() {
-	for processor, outcomes := range d.out {
-		if len(outcomes) > 0 {
-			d.c.sink.Deliver(processor, outcomes)
-			clear(outcomes)
-			d.out[processor] = outcomes[:0]
-		}
+	for _, l := range d.answered {
+		d.c.sink.Deliver(l.processor, l.outcomes)
+		clear(l.outcomes)
+		l.outcomes = l.outcomes[:0]
 	}
+	clear(d.answered)
+	d.answered = d.answered[:0]
 }
 
 // resume wakes processors whose calls were refused, once there is room.
 func (d *dispatcher) resume() {
-	for i := range d.c.lanes {
-		if lane := &d.c.lanes[i]; lane.waiting.Load() && d.c.held.Load() < d.c.cfg.QueuedMaxBytes {
-			lane.waiting.Store(false)
-			d.c.sink.Resume(i)
+	for _, l := range d.c.lanes.Load().all {
+		if l.waiting.Load() && d.c.held.Load() < d.c.cfg.QueuedMaxBytes {
+			l.waiting.Store(false)
+			d.c.sink.Resume(l.processor)
 		}
 	}
 }

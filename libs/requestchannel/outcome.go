@@ -60,10 +60,12 @@ func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
 
 // outcome ends p and keeps what its processor has to do for deliver.
 func (d *dispatcher) outcome(p *Pending, o Outcome) {
-	processor := int(p.Processor)
 	p.reason, p.responseSize = o.Reason, len(o.Frame)
 	o.Token, o.Pending = p.Token, d.finish(p)
-	d.out[processor] = append(d.out[processor], o)
+	if len(p.lane.outcomes) == 0 {
+		d.answered = append(d.answered, p.lane)
+	}
+	p.lane.outcomes = append(p.lane.outcomes, o)
 }
 
 // finish takes p out of everything: it has its outcome.

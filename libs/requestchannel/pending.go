@@ -18,7 +18,8 @@ const (
 // Pending is one request on its way. From Submit to its outcome it belongs to
 // the dispatcher, then to whoever calls Done.
 type Pending struct {
-	Request  // without Origin and Frame: those are in message
+	Request        // without Origin and Frame: those are in message
+	lane     *lane // that it came on
 	route    *Route
 	message  []byte // envelope and frame, nil when let go
 	header   int    // length of the envelope

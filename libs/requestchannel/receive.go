@@ -6,26 +6,18 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-func (c *Channel) subscribe() (subs []*nats.Subscription, err error) {
-	subscribe := func(nc *nats.Conn, subject string) {
-		var sub *nats.Subscription
-		if err != nil {
-			return
-		}
-		if sub, err = nc.Subscribe(subject, c.receive); err != nil {
-			err = fmt.Errorf("subscribe to responses: %w", err)
-			return
-		}
-		subs = append(subs, sub)
+// listen subscribes to a response subject.
+func (c *Channel) listen(nc *nats.Conn, subject string) (*nats.Subscription, error) {
+	sub, err := nc.Subscribe(subject, c.receive)
+	if err == nil {
 		// Grants bound what can be pending; the client library's own limits
 		// would drop silently.
 		err = sub.SetPendingLimits(-1, -1)
 	}
-	for i := range c.cfg.Processors {
-		subscribe(c.nc, c.cfg.Response(c.cfg.FrontEnd, i))
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to responses: %w", err)
 	}
-	subscribe(c.large, c.cfg.LargeResponse(c.cfg.FrontEnd))
-	return subs, err
+	return sub, nil
 }
 
 // receive takes one message of a response subject, on its subscription's goroutine.

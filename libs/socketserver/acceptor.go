@@ -4,22 +4,24 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kanal/libs/epoll"
+	"kanal/libs/network"
 )
 
 // Acceptor takes the connections of one listener's ports and hands them to its processors in turn (A7).
 type acceptor struct {
 	// immutable after New
-	listener   ListenerConfig
-	processors []*Processor
-	log        *slog.Logger
-	counts     *listenerMetrics
-	quotas     *connectionQuotas
-	quota      *listenerQuota
+	listener ListenerConfig
+	pool     *pool
+	log      *slog.Logger
+	counts   *listenerMetrics
+	quotas   *connectionQuotas
+	quota    *listenerQuota
 	// orderExcess asks the processors of the other listeners to close excess connections.
 	orderExcess func()
 
@@ -29,8 +31,10 @@ type acceptor struct {
 	stopped chan struct{} // closed to stop
 	ended   chan struct{} // closed by the loop
 
+	removed atomic.Bool // the listener goes, and not the server
+
 	// owned by the loop
-	next     int // processor
+	next     uint // of the processors' round
 	pause    time.Duration
 	held     throttles // refused sockets that are kept open for a while; the token is the descriptor, which is ours alone
 	refusals refusals
@@ -159,28 +163,29 @@ func (a *acceptor) rest() {
 	}
 }
 
-// assign goes round the processors from where it stopped; where none has room it waits for the last it tried (C5).
+// assign gives a socket to one of the processors. Where none has room it waits for the first that has, and not for the
+// last it tried (unlike C5): one frozen processor does not stop the acceptor while others have room.
 func (a *acceptor) assign(s socket) {
-	var p *Processor
-	for range a.processors {
-		p = a.processors[a.next%len(a.processors)]
-		a.next++
-		if p.accept(s) {
+	if a.pool.assign(&a.next, s) {
+		return
+	}
+	a.counts.blocked.start()
+	defer a.counts.blocked.stop()
+	for !a.pool.assign(&a.next, s) {
+		select {
+		case <-a.pool.room:
+		case <-a.stopped:
+			s.close()
+			a.counts.closed[a.farewell()].Inc()
 			return
 		}
 	}
-	a.counts.blocked.start()
-	a.await(p, s)
-	a.counts.blocked.stop()
 }
 
-func (a *acceptor) await(p *Processor, s socket) {
-	select {
-	case p.newConnections <- s:
-		p.order(orders{})
-	case <-a.stopped:
-		s.close()
-	case <-p.ended:
-		s.close()
+// farewell is why a socket is closed that is with an acceptor that stops.
+func (a *acceptor) farewell() network.CloseReason {
+	if a.removed.Load() {
+		return network.ReasonListenerRemoved
 	}
+	return network.ReasonShutdown
 }

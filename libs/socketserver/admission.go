@@ -26,7 +26,7 @@ func (a *acceptor) admit(s socket) {
 			a.refuse(s, &v)
 			return
 		case !a.wait(&v):
-			a.drop(s.fd, network.ReasonShutdown)
+			a.drop(s.fd, a.farewell())
 			return
 		}
 	}

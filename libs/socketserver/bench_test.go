@@ -33,7 +33,6 @@ func benchmarkEcho(b *testing.B, connections, outstanding, size int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	echo.Bind(server.Processors())
 	if err := server.Start(); err != nil {
 		b.Fatal(err)
 	}

@@ -37,26 +37,33 @@ func (s *stopwatch) read() time.Duration {
 	return s.total + time.Since(s.since)
 }
 
-// blockedTimes are the stopwatches by listener; the map does not change once it is registered.
-type blockedTimes map[string]*stopwatch
+// blockedTimes are the stopwatches by listener.
+type blockedTimes struct {
+	mu sync.Mutex
+	m  map[string]*stopwatch // guarded by mu
+}
 
 var blockedDesc = prometheus.NewDesc("kanal_acceptor_blocked_seconds_total",
 	"Time that the acceptor waited for a connection slot, for a rate, or for room in a processor's queue.", []string{"listener"}, nil)
 
 // of gives a listener's stopwatch.
-func (b blockedTimes) of(listener string) *stopwatch {
-	if b[listener] == nil {
-		b[listener] = new(stopwatch)
+func (b *blockedTimes) of(listener string) *stopwatch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.m[listener] == nil {
+		b.m[listener] = new(stopwatch)
 	}
-	return b[listener]
+	return b.m[listener]
 }
 
 // Describe is prometheus.Collector's.
-func (b blockedTimes) Describe(descs chan<- *prometheus.Desc) { descs <- blockedDesc }
+func (b *blockedTimes) Describe(descs chan<- *prometheus.Desc) { descs <- blockedDesc }
 
 // Collect is prometheus.Collector's.
-func (b blockedTimes) Collect(metrics chan<- prometheus.Metric) {
-	for listener, s := range b {
+func (b *blockedTimes) Collect(metrics chan<- prometheus.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for listener, s := range b.m {
 		metrics <- prometheus.MustNewConstMetric(blockedDesc, prometheus.CounterValue, s.read().Seconds(), listener)
 	}
 }

@@ -23,8 +23,9 @@ func (k Kind) String() string { return [...]string{"kafka", "frames"}[k] }
 
 // Config of a Server.
 type Config struct {
-	Listeners []ListenerConfig
-	Quotas    Quotas
+	Listeners  []ListenerConfig
+	Quotas     Quotas
+	Assignment Assignment
 }
 
 // ListenerConfig is one listener (A5).

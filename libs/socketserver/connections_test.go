@@ -18,6 +18,7 @@ import (
 
 	"kanal/libs/network"
 	"kanal/libs/socketserver"
+	"kanal/libs/socketserver/socketservertest"
 )
 
 // startLimited is start with quotas.
@@ -465,7 +466,7 @@ func end(conn *net.TCPConn, chance *rand.Rand) {
 func TestMetricsOfASecondServer(t *testing.T) {
 	f := startLimited(t, socketserver.Quotas{})
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	if _, err := socketserver.New(socketserver.Config{Listeners: []socketserver.ListenerConfig{{Name: "X", Processors: 1}}}, nil, log, f.reg); err == nil {
+	if _, err := socketserver.New(socketserver.Config{Listeners: []socketserver.ListenerConfig{{Name: "X", Processors: 1}}}, new(socketservertest.Echo), log, f.reg); err == nil {
 		t.Fatal("two servers on one registry")
 	}
 	names := func(g prometheus.Gatherer) (all []string) {

@@ -20,23 +20,28 @@ func (p *Processor) processDisconnected() {
 }
 
 func (p *Processor) disconnected(closed *network.Closed) {
-	p.logClose(closed)
-	p.counts.connections.Dec()
-	c := closed.Channel.Attachment.(*connection)
-	c.client.leave()
-	c.slot.release(c.excess)
-	if c.login != nil {
-		c.login.gone.Store(true)
-	}
-	p.counts.closed[closed.Reason].Inc()
+	p.ended(closed.Channel.Attachment.(*connection), closed.Reason, closed.Err)
 	p.rc.Disconnected(p.id, closed.Channel.Token(), false)
 	outcome := ConnectionLost
-	if closed.Reason == network.ReasonShutdown {
+	if closed.Reason == p.farewell() {
 		outcome = Shutdown
 	}
 	for i := range closed.Lost {
 		completeSend(&closed.Lost[i], outcome, 0)
 	}
+}
+
+// ended takes a connection out of all counts, once its socket is closed.
+func (p *Processor) ended(c *connection, reason network.CloseReason, err error) {
+	p.logClose(c, reason, err)
+	p.open.Add(-1)
+	p.counts.connections.Dec()
+	c.client.leave()
+	c.slot.release(c.excess)
+	if c.login != nil {
+		c.login.gone.Store(true)
+	}
+	p.counts.closed[reason].Inc()
 }
 
 // closeExcessConnections closes the connection that can be missed most easily, while there are more than the server may
@@ -57,25 +62,24 @@ func (p *Processor) mayExceed() bool { return p.excess && p.sel.Open() > 0 }
 
 // logClose warns of peers that break the protocol and of faults of our own, and names those that met a limit or did not
 // prove who they are; the rest is normal life.
-func (p *Processor) logClose(closed *network.Closed) {
+func (p *Processor) logClose(c *connection, reason network.CloseReason, err error) {
 	level := slog.LevelDebug
 	switch {
-	case closed.Reason == network.ReasonIllegalState || closed.Reason == network.ReasonInternal:
+	case reason == network.ReasonIllegalState || reason == network.ReasonInternal:
 		level = slog.LevelError
-	case closed.Reason.Limit(), closed.Reason.Authentication():
+	case reason.Limit(), reason.Authentication():
 		level = slog.LevelInfo
-	case !closed.Reason.Normal():
+	case !reason.Normal():
 		level = slog.LevelWarn
 	}
 	if !p.log.Enabled(context.Background(), level) {
 		return
 	}
-	c := closed.Channel.Attachment.(*connection)
 	attrs := []slog.Attr{
-		slog.String("reason", closed.Reason.String()), slog.String("conn", c.ID), slog.String("client", c.ClientAddress),
+		slog.String("reason", reason.String()), slog.String("conn", c.ID), slog.String("client", c.ClientAddress),
 	}
-	if closed.Err != nil {
-		attrs = append(attrs, slog.Any("err", closed.Err))
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
 	}
 	p.log.LogAttrs(context.Background(), level, "connection closed", attrs...)
 }

@@ -10,25 +10,34 @@ import (
 type orders struct {
 	resume bool // there may be room for parked receives
 	excess bool // there are more connections than the server may have
+	retire bool // hand the connections on as they become quiet, then end
 	drain  bool // close connections as soon as they are idle
 	stop   bool // end the loop
+
+	reason network.CloseReason // of what drain and stop close; the last one counts
 }
 
 // doors are how other goroutines reach a loop: put down, then wake. Waking happens under the lock that closes the doors,
-// so that nobody wakes a selector whose descriptors are closed.
+// so that nobody wakes a selector whose descriptors are closed, and nothing is put down that nobody will find: a closed
+// door tells so, and who stands before it goes to another (unlike KAFKA-16768).
 type doors struct {
-	newConnections chan socket // has a lock of its own
-
 	wake func()
 
 	mu        sync.Mutex
+	accepted  []socket   // guarded by mu; not registered yet
+	arriving  []moving   // guarded by mu; from processors that retire
 	delivered []Response // guarded by mu
-	orders    orders     // guarded by mu
+	ordered   orders     // guarded by mu
 	closed    bool       // guarded by mu
 }
 
-func newDoors(sel *network.Selector) doors {
-	return doors{newConnections: make(chan socket, newConnectionQueue), wake: sel.Wake}
+// contents are what a loop takes from its doors in one pass, and its memory for the next.
+type contents struct {
+	sockets   []socket
+	moving    []moving
+	responses []Response
+	orders    orders
+	more      bool // sockets or moving connections were left for the next pass
 }
 
 // Deliver hands answers over; rs is copied. Any goroutine may call it. Once the processor has stopped it completes them
@@ -57,24 +66,29 @@ func (d *doors) Resume() { d.order(orders{resume: true}) }
 func (d *doors) order(o orders) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.orders.resume = d.orders.resume || o.resume
-	d.orders.excess = d.orders.excess || o.excess
-	d.orders.drain = d.orders.drain || o.drain
-	d.orders.stop = d.orders.stop || o.stop
+	d.ordered.resume = d.ordered.resume || o.resume
+	d.ordered.excess = d.ordered.excess || o.excess
+	d.ordered.retire = d.ordered.retire || o.retire
+	d.ordered.drain = d.ordered.drain || o.drain
+	d.ordered.stop = d.ordered.stop || o.stop
+	if o.reason != network.ReasonNone {
+		d.ordered.reason = o.reason
+	}
 	if !d.closed {
 		d.wake()
 	}
 }
 
-// accept puts a socket down if there is room.
+// accept puts a socket down if there is room (C6); false also when the doors are closed.
 func (d *doors) accept(s socket) bool {
-	select {
-	case d.newConnections <- s:
-		d.order(orders{})
-		return true
-	default:
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || len(d.accepted) >= newConnectionQueue {
 		return false
 	}
+	d.accepted = append(d.accepted, s)
+	d.wake()
+	return true
 }
 
 // queued is how many answers have not been taken up.
@@ -84,31 +98,60 @@ func (d *doors) queued() int {
 	return len(d.delivered)
 }
 
-// take gives what is behind the doors; empty is memory to go on with.
-func (d *doors) take(empty []Response) ([]Response, orders) {
+// handOn puts down what another processor lets go, whatever the room: it was accepted long ago. False when the doors
+// are closed.
+func (d *doors) handOn(s []socket, m []moving) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rs, o := d.delivered, d.orders
-	d.delivered = empty[:0]
-	d.orders.resume, d.orders.excess = false, false
-	return rs, o
+	if d.closed {
+		return false
+	}
+	d.accepted, d.arriving = append(d.accepted, s...), append(d.arriving, m...)
+	d.wake()
+	return true
 }
 
-// close lets nothing in any more and empties what is there.
-func (d *doors) close() {
+// movesPerPass keeps many connections that move here at once from stopping the traffic of the others, as
+// newConnectionQueue does for new ones.
+const movesPerPass = 64
+
+// take gives what is behind the doors, reusing the memory of what was taken before.
+func (d *doors) take(c *contents) {
 	d.mu.Lock()
-	rs := d.delivered
-	d.delivered, d.closed = nil, true
-	d.mu.Unlock()
-	for i := range rs {
-		rs[i].complete(Shutdown)
+	defer d.mu.Unlock()
+	c.sockets, d.accepted = cut(d.accepted, c.sockets, newConnectionQueue)
+	c.moving, d.arriving = cut(d.arriving, c.moving, movesPerPass)
+	c.more = len(d.accepted)+len(d.arriving) > 0
+	c.responses, d.delivered = d.delivered, c.responses[:0]
+	c.orders = d.ordered
+	d.ordered.resume, d.ordered.excess = false, false
+}
+
+// cut splits the first n off; empty is memory.
+func cut[T any](all, empty []T, n int) (first, rest []T) {
+	if len(all) == 0 {
+		return empty[:0], all
 	}
-	for {
-		select {
-		case s := <-d.newConnections:
-			s.close()
-		default:
-			return
-		}
-	}
+	n = min(n, len(all))
+	first = append(empty[:0], all[:n]...)
+	rest = append(all[:0], all[n:]...)
+	clear(all[len(rest):])
+	return first, rest
+}
+
+// closeIfEmpty closes the doors of a processor that retires, unless somebody has put something down.
+func (d *doors) closeIfEmpty() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = d.closed || len(d.accepted)+len(d.arriving) == 0
+	return d.closed
+}
+
+// close lets nothing in any more and gives what is there.
+func (d *doors) close() (rest contents) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rest = contents{sockets: d.accepted, moving: d.arriving, responses: d.delivered}
+	d.accepted, d.arriving, d.delivered, d.closed = nil, nil, nil, true
+	return rest
 }

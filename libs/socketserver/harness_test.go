@@ -46,11 +46,48 @@ type gone struct {
 	half  bool
 }
 
+// processors are what a request channel knows of its server's.
+type processors struct {
+	lock sync.Mutex
+	m    map[int]*socketserver.Processor // those that have ended included
+	live map[int]bool
+}
+
+func (ps *processors) AddProcessor(p *socketserver.Processor) error {
+	ps.lock.Lock()
+	defer ps.lock.Unlock()
+	if ps.m == nil {
+		ps.m, ps.live = map[int]*socketserver.Processor{}, map[int]bool{}
+	}
+	ps.m[p.ID()], ps.live[p.ID()] = p, true
+	return nil
+}
+
+func (ps *processors) RemoveProcessor(id int) {
+	ps.lock.Lock()
+	defer ps.lock.Unlock()
+	delete(ps.live, id)
+}
+
+func (ps *processors) processor(id int) *socketserver.Processor {
+	ps.lock.Lock()
+	defer ps.lock.Unlock()
+	return ps.m[id]
+}
+
+func (ps *processors) living() int {
+	ps.lock.Lock()
+	defer ps.lock.Unlock()
+	return len(ps.live)
+}
+
 // handlers is a request channel whose requests the test answers.
 type handlers struct {
 	server   *socketserver.Server
 	requests chan held
 	gone     chan gone
+
+	processors
 
 	mu      sync.Mutex
 	refuse  map[protocol.APIKey]network.CloseReason
@@ -138,7 +175,7 @@ func (h *handlers) disconnected(t testing.TB) gone {
 
 func (h *handlers) respond(r held, response socketserver.Response) {
 	response.Token = r.token
-	h.server.Processors()[r.processor].Deliver([]socketserver.Response{response})
+	h.processor(r.processor).Deliver([]socketserver.Response{response})
 }
 
 // answer sends the correlation id back with a payload.

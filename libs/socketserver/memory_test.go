@@ -16,7 +16,6 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	const connections = 1000
 	echo := new(socketservertest.Echo)
 	f := prepareWith(t, echo, []socketserver.ListenerConfig{{Kind: socketserver.KindFrames, Handler: "echo"}})
-	echo.Bind(f.server.Processors())
 	if err := f.server.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ type metrics struct {
 	closed      *prometheus.CounterVec // listener, reason
 	acceptErrs  *prometheus.CounterVec // listener
 	throttled   *prometheus.CounterVec // listener, quota
-	blocked     blockedTimes           // listener
+	blocked     *blockedTimes          // listener
 	held        *prometheus.GaugeVec   // listener
 	clients     *population            // software, software_version
 	polls       *prometheus.CounterVec // listener, processor
@@ -39,7 +39,7 @@ func newMetrics() *metrics {
 		closed:      counter("kanal_connections_closed_total", "Connections closed.", "listener", "reason"),
 		acceptErrs:  counter("kanal_acceptor_errors_total", "Accepts that failed.", "listener"),
 		throttled:   counter("kanal_acceptor_throttled_seconds_total", "Time that connections were made to wait for a rate: the listener's or the server's (quota listener), or their address's (quota ip).", "listener", "quota"),
-		blocked:     blockedTimes{},
+		blocked:     &blockedTimes{m: map[string]*stopwatch{}},
 		held:        gauge("kanal_connections_held", "Refused connections that are kept open for a while.", "listener"),
 		clients:     newPopulation("kanal_client_connections", "Open connections by the software that the client has named.", "software", "software_version"),
 		polls:       ofProcessor("kanal_processor_polls_total", "Passes of the loop: how often it looked for events."),
@@ -110,6 +110,20 @@ func (m *metrics) ofListener(l *ListenerConfig) *listenerMetrics {
 		lm.closed[r] = m.closed.WithLabelValues(l.Name, r.String())
 	}
 	return lm
+}
+
+// forgetListener ends the gauges of a listener; its counters stay, as what has happened.
+func (m *metrics) forgetListener(name string) {
+	m.connections.DeletePartialMatch(prometheus.Labels{"listener": name})
+	m.held.DeleteLabelValues(name)
+}
+
+// forgetProcessor ends all that is told of a processor (W9).
+func (m *metrics) forgetProcessor(listener string, id int) {
+	for _, v := range []*prometheus.CounterVec{m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses} {
+		v.DeleteLabelValues(listener, strconv.Itoa(id))
+	}
+	m.parked.DeleteLabelValues(listener, strconv.Itoa(id))
 }
 
 // processorMetrics are those of one processor; the loop counts for itself and adds once per pass.

@@ -18,6 +18,7 @@ import (
 // shuffler is a request channel that answers in any order, in batches of any size, from several goroutines, with every
 // kind of response, and that is full now and then. It checks that no connection has two requests in flight.
 type shuffler struct {
+	processors
 	server *socketserver.Server
 
 	mu       sync.Mutex
@@ -98,7 +99,7 @@ func (s *shuffler) answer(stop chan struct{}) {
 		}
 		batches := s.pick()
 		for processor, batch := range batches {
-			s.server.Processors()[processor].Deliver(batch)
+			s.processor(processor).Deliver(batch)
 		}
 		if len(batches) == 0 {
 			time.Sleep(200 * time.Microsecond) // no wait for anything: it yields

@@ -8,6 +8,9 @@ import (
 	"kanal/libs/network"
 )
 
+// newConnectionQueue is the room for sockets that wait to be registered, and how many are registered in one pass (C6).
+const newConnectionQueue = 20
+
 // socket is an accepted connection on its way to its processor.
 type socket struct {
 	fd     int
@@ -23,23 +26,45 @@ func (s socket) close() {
 }
 
 // configureNewConnections registers at most as many sockets as wait at once, so that a flood of connects does not stop
-// the traffic of the others (E2, KIP-402).
+// the traffic of the others (E2, KIP-402), and the connections that have moved here.
 func (p *Processor) configureNewConnections() {
-	for range newConnectionQueue {
-		select {
-		case s := <-p.newConnections:
-			p.configure(s)
-		default:
-			return
+	if len(p.sockets)+len(p.moving) == 0 {
+		return
+	}
+	switch {
+	case p.orders.drain:
+		p.turnAway(p.sockets, p.moving)
+	case p.orders.retire:
+		p.passOn(p.sockets, p.moving)
+	default:
+		p.takeIn()
+	}
+	p.pool.tellRoom()
+}
+
+func (p *Processor) takeIn() {
+	for _, s := range p.sockets {
+		p.configure(s)
+	}
+	for _, m := range p.moving {
+		p.attach(m)
+	}
+}
+
+// turnAway closes what comes to a loop that drains or ends.
+func (p *Processor) turnAway(sockets []socket, moving []moving) {
+	for _, s := range sockets {
+		p.open.Add(-1)
+		s.close()
+	}
+	for _, m := range moving {
+		if ch := p.attach(m); ch != nil {
+			p.close(ch, p.farewell(), nil)
 		}
 	}
 }
 
 func (p *Processor) configure(s socket) {
-	if p.orders.drain {
-		s.close()
-		return
-	}
 	local, err := localAddress(s.fd)
 	if err == nil {
 		c := p.connection(s, local)
@@ -52,6 +77,7 @@ func (p *Processor) configure(s socket) {
 			return
 		}
 	}
+	p.open.Add(-1)
 	s.close()
 	p.counts.closed[network.ReasonRegisterFailed].Inc()
 	p.log.Error("connection not registered", "client", s.remote.String(), "err", err)

@@ -1,15 +1,14 @@
 package socketserver
 
 import (
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"kanal/libs/epoll"
 	"kanal/libs/network"
 )
-
-// newConnectionQueue is the room for sockets that wait to be registered, and how many are registered in one pass (C6).
-const newConnectionQueue = 20
 
 // Processor is one loop with its selector; it owns its connections from Accept to close (A8).
 type Processor struct {
@@ -23,20 +22,23 @@ type Processor struct {
 	seen     *processorCollector
 	quotas   *connectionQuotas
 	workers  *workers
+	pool     *pool // those of the same listener
 	sel      *network.Selector
 	drained  chan struct{} // closed when a draining loop has no connection left, or has ended
-	ended    chan struct{}
+	gone     chan struct{} // closed when the loop has ended and nothing refers to it any more
 
 	doors
+	open atomic.Int64 // connections that are here or on their way
 
 	// owned by the loop
+	contents  // taken from the doors
 	metrics   processorMetrics
-	responses []Response // taken from the door
-	orders    orders     // taken from the door
 	isDrained bool
-	excess    bool  // there may be more connections than the server may have
-	index     int32 // of the next connection
-	now       int64 // when the pass got its events
+	toMove    []uint64 // connections to hand on when they are quiet, and not looked at yet
+	round     uint     // of the processors to hand on to
+	excess    bool     // there may be more connections than the server may have
+	index     int32    // of the next connection
+	now       int64    // when the pass got its events
 	throttles throttles
 	failures  throttles // failed authentications that wait for their close
 	parked    []parkedReceive
@@ -55,16 +57,22 @@ type connection struct {
 	excess bool // closed because there were too many (D7)
 }
 
-func newProcessor(id int, l ListenerConfig, rc RequestChannel, q *connectionQuotas, w *workers, m *metrics, log *slog.Logger) (*Processor, error) {
+func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
+	l := a.listener
 	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines()})
 	if err != nil {
 		return nil, err
 	}
-	return &Processor{
-		id: id, listener: l, rc: rc, quotas: q, workers: w, sel: sel, log: log.With("listener", l.Name, "processor", id),
-		counts: m.ofListener(&l), metrics: m.ofProcessor(l.Name, id), clients: m.clients, seen: m.processors,
-		drained: make(chan struct{}), ended: make(chan struct{}), doors: newDoors(sel), waiting: map[route]int{},
-	}, nil
+	p := &Processor{
+		id: id, listener: l, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, sel: sel, log: a.log.With("processor", id),
+		counts: a.counts, metrics: s.metrics.ofProcessor(l.Name, id), clients: s.metrics.clients, seen: s.metrics.processors,
+		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{},
+	}
+	if err := s.rc.AddProcessor(p); err != nil {
+		s.metrics.forgetProcessor(l.Name, id)
+		return nil, errors.Join(err, sel.Close())
+	}
+	return p, nil
 }
 
 // ID is the processor's number, counted over all listeners of its server.
@@ -91,18 +99,24 @@ func (p *Processor) run() {
 // openDoors takes what other goroutines have put down; false ends the loop.
 func (p *Processor) openDoors() bool {
 	p.sel.ClearWake() // first: what is put down from here on wakes again
-	draining := p.orders.drain
-	p.responses, p.orders = p.doors.take(p.responses)
+	before := p.orders
+	p.doors.take(&p.contents)
 	p.excess = p.excess || p.orders.excess
-	if p.orders.drain && !draining {
+	if p.orders.retire && !before.retire {
+		p.beginRetiring()
+	}
+	if p.orders.drain && !before.drain {
 		p.closeIdle()
 	}
+	p.moveQuiet()
 	if p.orders.drain && !p.isDrained && p.sel.Open() == 0 {
 		p.isDrained = true
 		close(p.drained)
 	}
-	return !p.orders.stop
+	return !p.orders.stop && !(p.orders.retire && p.isEmpty() && p.doors.closeIfEmpty())
 }
+
+func (p *Processor) isEmpty() bool { return p.sel.Open()+len(p.sockets)+len(p.moving) == 0 }
 
 // poll waits until the next due time at most.
 func (p *Processor) poll() {
@@ -114,7 +128,7 @@ func (p *Processor) poll() {
 
 func (p *Processor) timeout() time.Duration {
 	switch {
-	case p.orders.resume && len(p.parked) > 0, p.mayExceed():
+	case p.orders.resume && len(p.parked) > 0, p.mayExceed(), p.more, len(p.toMove) > 0, p.orders.retire && p.isEmpty():
 		return 0
 	}
 	due, any := earlier(p.throttles, p.failures)
@@ -137,24 +151,32 @@ func (p *Processor) close(ch *network.Channel, reason network.CloseReason, err e
 	p.sel.CloseChannel(ch, reason, err)
 }
 
+// farewell is why connections are closed that are closed for the loop's sake.
+func (p *Processor) farewell() network.CloseReason {
+	if p.orders.reason != network.ReasonNone {
+		return p.orders.reason
+	}
+	return network.ReasonShutdown
+}
+
 // finish closes everything and leaves no response without its outcome (B8).
 func (p *Processor) finish() {
+	rest := p.doors.close()
+	p.turnAway(append(p.sockets, rest.sockets...), append(p.moving, rest.moving...))
 	for ch := range p.sel.Channels() {
-		p.close(ch, network.ReasonShutdown, nil)
+		p.close(ch, p.farewell(), nil)
 	}
 	p.processCompletedSends()
 	p.processDisconnected()
 	p.metrics.tell(p.sel.Stats(), 0)
 	p.seen.remove(p)
-	for i := range p.responses {
-		p.responses[i].complete(Shutdown)
+	for _, r := range append(p.responses, rest.responses...) {
+		r.complete(Shutdown)
 	}
-	p.doors.close()
 	if err := p.sel.Close(); err != nil {
 		p.log.Error("selector not closed", "err", err)
 	}
 	if !p.isDrained {
 		close(p.drained)
 	}
-	close(p.ended)
 }

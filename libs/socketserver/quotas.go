@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +78,7 @@ type listenerQuota struct {
 	name       string
 	limits     ListenerQuotas
 	privileged bool
+	removed    bool // nobody comes any more
 	rate       bucket
 	count      int
 }
@@ -100,6 +102,15 @@ func (q *connectionQuotas) add(l *ListenerConfig) *listenerQuota {
 	added := &listenerQuota{name: l.Name, limits: l.Quotas, privileged: l.Privileged}
 	q.listeners = append(q.listeners, added)
 	return added
+}
+
+// remove forgets a listener: whoever waits for it is refused, and its connections count until they are closed (D17).
+func (q *connectionQuotas) remove(l *listenerQuota) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.removed = true
+	q.listeners = slices.DeleteFunc(q.listeners, func(other *listenerQuota) bool { return other == l })
+	q.tell()
 }
 
 // protects tells that only its own limits hold a listener: a privileged one, if there are others (D6).
@@ -133,6 +144,9 @@ const longestHold = time.Second
 func (q *connectionQuotas) admit(l *listenerQuota, ip netip.Addr, now int64) verdict {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if l.removed {
+		return verdict{reason: network.ReasonListenerRemoved}
+	}
 	a := q.address(ip, now)
 	if limit := q.limitOf(ip); limit >= 0 && a.count >= limit {
 		return verdict{reason: network.ReasonTooManyConnectionsOfIP, limit: limit}

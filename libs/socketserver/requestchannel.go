@@ -7,9 +7,15 @@ import (
 	"kanal/libs/protocol"
 )
 
-// RequestChannel takes requests from processors and answers by Processor.Deliver. All methods are called on a
-// processor's loop, on several loops at the same time, and must not block.
+// RequestChannel takes requests from processors and answers by Processor.Deliver. All methods but AddProcessor and
+// RemoveProcessor are called on a processor's loop, on several loops at the same time, and must not block.
 type RequestChannel interface {
+	// AddProcessor makes a processor known before it has connections. An error undoes what needed the processor. It is
+	// called by whoever makes, resizes or extends the server (RequestChannel.addProcessor).
+	AddProcessor(p *Processor) error
+	// RemoveProcessor tells that a processor has ended: it has told Disconnected of each of its connections, and calls
+	// no more. Its id is given to another only after all others were (RequestChannel.removeProcessor).
+	RemoveProcessor(id int)
 	// Submit takes over a request, copying r.Frame before it returns. ok is false and reason is network.ReasonNone when
 	// there is no room: the request stays parked on its muted channel and is offered again after Resume, before later
 	// ones. Another reason closes the connection.
@@ -17,20 +23,22 @@ type RequestChannel interface {
 	// Flush ends a loop pass of this processor in which Submit took something.
 	Flush(processor int)
 	// Disconnected tells that a connection is gone, or with half that only its peer's writing half is (told at most
-	// once, and before the other).
+	// once, and before the other). A connection that moves to another processor is gone for the one that it leaves,
+	// while no request of it is under way, and goes on there with another token.
 	Disconnected(processor int, token uint64, half bool)
 }
 
 // Request is filled by the processor and valid during Submit only.
 type Request struct {
-	Conn     *Connection     // stable for the connection's life
+	Conn     *Connection     // stable for as long as the connection is with its processor
 	Header   protocol.Header // zero on listeners of kind frames
 	Frame    []byte          // without its size bytes
 	Received int64           // Now when it was complete
 }
 
 // Connection is what a request channel may know of a connection. It is immutable but for Software*, Broker and Tag, which
-// only the loop touches: within Submit they are the request channel's to set (Software* by SetSoftware).
+// only the loop touches: within Submit they are the request channel's to set (Software* by SetSoftware); and Token and
+// Processor, which change when it moves to another processor, while no request of it is under way.
 type Connection struct {
 	Token            uint64 // never used again by its processor
 	ID               string // for people and logs (E3)

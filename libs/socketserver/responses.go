@@ -52,7 +52,7 @@ func (p *Processor) processNewResponse(r *Response, now int64) {
 // sendResponse queues the answer; the next poll writes it. Where the next request is here already it is served at once
 // and both answers leave in one write: the channel takes this answer for sent (network.Selector.Pipelined).
 func (p *Processor) sendResponse(ch *network.Channel, r *Response, now int64) {
-	settled := r.Throttle <= 0 && !p.orders.drain && p.sel.Pipelined(ch, len(r.Frame))
+	settled := r.Throttle <= 0 && !p.orders.drain && !p.orders.retire && p.sel.Pipelined(ch, len(r.Frame))
 	var cookie any
 	if r.Completer != nil {
 		cookie = r.Completer
@@ -69,19 +69,20 @@ func (p *Processor) responseSent(ch *network.Channel) {
 	p.tryUnmute(ch)
 }
 
-// tryUnmute reads from the channel again if its state allows; not while draining.
+// tryUnmute reads from the channel again if its state allows; not while draining, and elsewhere if it moves.
 func (p *Processor) tryUnmute(ch *network.Channel) {
 	switch {
 	case p.orders.drain:
 		p.closeIfIdle(ch)
-	case !ch.Closed():
+	case ch.Closed(), p.orders.retire && p.move(ch):
+	default:
 		p.sel.MaybeUnmute(ch)
 	}
 }
 
 func (p *Processor) closeIfIdle(ch *network.Channel) {
 	if idle(ch) {
-		p.close(ch, network.ReasonShutdown, nil)
+		p.close(ch, p.farewell(), nil)
 	}
 }
 
@@ -136,6 +137,8 @@ func (p *Processor) processCompletedSends() {
 			p.responseSent(s.Channel)
 		case p.orders.drain: // its channel has moved on, and may be muted for another request
 			p.closeIfIdle(s.Channel)
+		case p.orders.retire:
+			p.move(s.Channel)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,24 +14,34 @@ import (
 var (
 	// ErrStarted reports a second Start.
 	ErrStarted = errors.New("socketserver: already started")
-	// ErrClosed reports a Start after Close, or after a Start that failed half way.
+	// ErrClosed reports a Start after Close, or after a Start that failed half way, and a change of what is being closed.
 	ErrClosed = errors.New("socketserver: closed")
+	// ErrNoListener reports a listener that does not exist.
+	ErrNoListener = errors.New("socketserver: no such listener")
 )
 
 // Server owns the acceptors and processors of all listeners (SocketServer, A1).
+//
+// What changes it (Start, Resize, AddListener, RemoveListener, UpdateQuotas, Close) goes one after the other (W15).
 type Server struct {
 	// immutable after New
-	acceptors  []*acceptor
-	processors []*Processor
+	rc         RequestChannel
+	assignment Assignment
 	quotas     *connectionQuotas
 	metrics    *metrics
 	workers    *workers
 	reg        prometheus.Registerer
+	log        *slog.Logger
+
+	processors registry
 	running    sync.WaitGroup // processors
 
 	mu        sync.Mutex
-	started   bool // guarded by mu
-	closed    bool // guarded by mu
+	acceptors []*acceptor     // guarded by mu
+	leaving   map[string]bool // listeners on their way out; guarded by mu
+	started   bool            // guarded by mu
+	draining  bool            // guarded by mu
+	closed    bool            // guarded by mu
 	addresses map[endpoint]net.Addr
 }
 
@@ -47,9 +56,12 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{addresses: map[endpoint]net.Addr{}, metrics: newMetrics(), workers: newWorkers(), quotas: newConnectionQuotas(cfg.Quotas, log)}
+	s := &Server{
+		rc: rc, assignment: cfg.Assignment, quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
+		workers: newWorkers(), leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
+	}
 	for _, l := range listeners {
-		if err := s.add(l, rc, log); err != nil {
+		if _, err := s.add(l); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
@@ -77,26 +89,9 @@ func (c Config) complete() ([]ListenerConfig, error) {
 	return listeners, errors.Join(errs...)
 }
 
-func (s *Server) add(l ListenerConfig, rc RequestChannel, log *slog.Logger) error {
-	a := &acceptor{
-		listener: l, counts: s.metrics.ofListener(&l), log: log.With("listener", l.Name),
-		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
-	}
-	for range l.Processors {
-		p, err := newProcessor(len(s.processors), l, rc, s.quotas, s.workers, s.metrics, log)
-		if err != nil {
-			return fmt.Errorf("listener %s: processor: %w", l.Name, err)
-		}
-		s.processors = append(s.processors, p)
-		a.processors = append(a.processors, p)
-	}
-	s.acceptors = append(s.acceptors, a)
-	return nil
-}
-
 // orderExcess asks all processors but those of privileged listeners to close what is too much; whoever comes first does.
 func (s *Server) orderExcess() {
-	for _, p := range s.processors {
+	for _, p := range s.Processors() {
 		if !p.listener.Privileged {
 			p.order(orders{excess: true})
 		}
@@ -106,10 +101,12 @@ func (s *Server) orderExcess() {
 // UpdateQuotas replaces the server's quotas, and those of the listeners that are named. Acceptors that wait ask again;
 // nothing that is open is closed, but what exceeds a lower Quotas.MaxConnections (D14). An error changes nothing (D15).
 func (s *Server) UpdateQuotas(q Quotas, listeners map[string]ListenerQuotas) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	errs := []error{q.validate()}
 	for name, l := range listeners {
-		if !s.hasListener(name) {
-			errs = append(errs, fmt.Errorf("listener %q: there is none", name))
+		if s.acceptor(name) == nil {
+			errs = append(errs, fmt.Errorf("%w: %q", ErrNoListener, name))
 		}
 		if err := l.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("listener %q: %w", name, err))
@@ -124,12 +121,8 @@ func (s *Server) UpdateQuotas(q Quotas, listeners map[string]ListenerQuotas) err
 	return nil
 }
 
-func (s *Server) hasListener(name string) bool {
-	return slices.ContainsFunc(s.acceptors, func(a *acceptor) bool { return a.listener.Name == name })
-}
-
-// Processors are those of all listeners, each at the index of its id.
-func (s *Server) Processors() []*Processor { return s.processors }
+// Processors are those of all listeners at this moment, those that retire included, by rising id.
+func (s *Server) Processors() []*Processor { return s.processors.list() }
 
 // Start binds every port, starts the processors, then the acceptors: an open port means a server that answers (B4). On
 // an error nothing is left running, and the server is closed.
@@ -156,8 +149,8 @@ func (s *Server) start() error {
 		s.note(a)
 	}
 	s.started = true
-	for _, p := range s.processors {
-		s.running.Go(p.run)
+	for _, p := range s.Processors() {
+		s.run(p)
 	}
 	for _, a := range s.acceptors {
 		if err := a.start(); err != nil {
@@ -165,6 +158,13 @@ func (s *Server) start() error {
 		}
 	}
 	return nil
+}
+
+func (s *Server) run(p *Processor) {
+	s.running.Go(func() {
+		p.run()
+		s.dismiss(p)
+	})
 }
 
 // note keeps the addresses, which outlive the sockets. With a single broker its port is the bootstrap port.
@@ -206,17 +206,19 @@ func (s *Server) stopAccepting() {
 // Drain closes the ports, takes no further requests, and closes each connection as soon as its last answer is written.
 // It returns when none is left, or with ctx's error; then Close ends the rest.
 func (s *Server) Drain(ctx context.Context) error {
-	s.StopAccepting()
 	s.mu.Lock()
+	s.stopAccepting()
+	s.draining = true
 	idle := !s.started || s.closed
 	s.mu.Unlock()
 	if idle {
 		return nil
 	}
-	for _, p := range s.processors {
+	processors := s.Processors()
+	for _, p := range processors {
 		p.order(orders{drain: true})
 	}
-	for _, p := range s.processors {
+	for _, p := range processors {
 		select {
 		case <-p.drained:
 		case <-ctx.Done():
@@ -240,17 +242,31 @@ func (s *Server) Close() error {
 func (s *Server) close() error {
 	s.closed = true
 	s.stopAccepting()
-	for _, p := range s.processors {
-		p.order(orders{stop: true})
-	}
 	if s.started {
+		s.end(s.Processors())
 		s.running.Wait()
 	} else {
-		for _, p := range s.processors {
-			p.finish()
-		}
+		s.drop(s.Processors())
 	}
 	s.workers.wait()
 	s.metrics.unregister(s.reg)
 	return nil
+}
+
+// end stops processors that run and waits until they are gone.
+func (s *Server) end(processors []*Processor) {
+	for _, p := range processors {
+		p.order(orders{stop: true})
+	}
+	for _, p := range processors {
+		<-p.gone
+	}
+}
+
+// drop lets processors go that never ran.
+func (s *Server) drop(processors []*Processor) {
+	for _, p := range processors {
+		p.finish()
+		s.dismiss(p)
+	}
 }

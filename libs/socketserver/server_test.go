@@ -508,6 +508,7 @@ type blockedFixture struct {
 }
 
 type blocking struct {
+	processors
 	until      chan struct{}
 	submitting chan struct{}
 }
@@ -521,7 +522,7 @@ func (b *blocking) Flush(int)                      {}
 func (b *blocking) Disconnected(int, uint64, bool) {}
 
 func prepareBlocked(t *testing.T, until chan struct{}) *blockedFixture {
-	rc := &blocking{until, make(chan struct{})}
+	rc := &blocking{until: until, submitting: make(chan struct{})}
 	f := startWith(t, rc, []socketserver.ListenerConfig{{}})
 	return &blockedFixture{f, rc.submitting, t}
 }

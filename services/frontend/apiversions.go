@@ -22,7 +22,7 @@ func (q *requests) answerApiVersions(r *socketserver.Request, call *requestchann
 // answerHere delivers an answer that no handler makes.
 func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call, frame []byte) {
 	q.fill(call, r)
-	q.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{{
+	q.seats.of(r.Conn.Processor).processor.Deliver([]socketserver.Response{{
 		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
 	}})
 }

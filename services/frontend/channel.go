@@ -13,17 +13,15 @@ import (
 // submit to, and the sink of what handlers answered. ApiVersions, and SASL out of
 // place, are answered right here.
 type requests struct {
-	frontEnd  string
-	channel   *requestchannel.Channel
-	server    *socketserver.Server
-	cluster   func() cluster.Info
-	responses [][]socketserver.Response // per processor, reused by the dispatcher
-	calls     []requestchannel.Call     // per processor, reused by its loop
+	frontEnd string
+	channel  *requestchannel.Channel
+	cluster  func() cluster.Info
+	seats    seats
 }
 
 // Submit implements socketserver.RequestChannel.
 func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.CloseReason) {
-	call := &q.calls[r.Conn.Processor]
+	call := &q.seats.of(r.Conn.Processor).call
 	call.APIKey, call.Route = r.Header.Key, nil
 	switch {
 	case r.Conn.Kind == socketserver.KindFrames:
@@ -94,7 +92,12 @@ func (q *requests) Disconnected(processor int, token uint64, half bool) {
 
 // Deliver implements requestchannel.Sink.
 func (q *requests) Deliver(processor int, outcomes []requestchannel.Outcome) {
-	rs := q.responses[processor][:0]
+	seat := q.seats.of(processor)
+	if seat == nil {
+		lost(outcomes)
+		return
+	}
+	rs := seat.responses[:0]
 	for i := range outcomes {
 		o := &outcomes[i]
 		rs = append(rs, socketserver.Response{
@@ -102,13 +105,24 @@ func (q *requests) Deliver(processor int, outcomes []requestchannel.Outcome) {
 			Completer: completer{o.Pending},
 		})
 	}
-	q.server.Processors()[processor].Deliver(rs)
+	seat.processor.Deliver(rs)
 	clear(rs)
-	q.responses[processor] = rs
+	seat.responses = rs
+}
+
+// lost ends outcomes whose processor is gone, as the processor itself would.
+func lost(outcomes []requestchannel.Outcome) {
+	for _, o := range outcomes {
+		completer{o.Pending}.Completed(socketserver.Shutdown, 0)
+	}
 }
 
 // Resume implements requestchannel.Sink.
-func (q *requests) Resume(processor int) { q.server.Processors()[processor].Resume() }
+func (q *requests) Resume(processor int) {
+	if seat := q.seats.of(processor); seat != nil {
+		seat.processor.Resume()
+	}
+}
 
 var kinds = map[requestchannel.ResponseKind]socketserver.ResponseKind{
 	requestchannel.Send:            socketserver.Send,

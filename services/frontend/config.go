@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kanal/libs/service"
+	"kanal/libs/socketserver"
 )
 
 // Config is the front end's part of the environment. Each listener takes more
@@ -22,6 +23,9 @@ type Config struct {
 	Brokers int32 `env:"KANAL_BROKERS" envDefault:"1"`
 	// Processors per listener (num.network.threads); 0: one per CPU.
 	Processors int `env:"KANAL_PROCESSORS" envDefault:"0"`
+	// ProcessorAssignment is how a new connection gets its processor: round_robin
+	// (each in turn, as Kafka) or least_loaded_of_two (of two that chance picks).
+	ProcessorAssignment string `env:"KANAL_PROCESSOR_ASSIGNMENT" envDefault:"round_robin"`
 	// RequestMaxBytes bounds one request, in bytes (socket.request.max.bytes).
 	RequestMaxBytes int `env:"KANAL_REQUEST_MAX_BYTES" envDefault:"104857600"`
 	// Backlog of listening sockets (socket.listen.backlog.size).
@@ -87,6 +91,10 @@ type Config struct {
 	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`
 }
 
+var assignments = map[string]socketserver.Assignment{
+	"round_robin": socketserver.RoundRobin, "least_loaded_of_two": socketserver.LeastLoadedOfTwo,
+}
+
 // Validate returns every bad field, by variable name.
 func (c Config) Validate() error {
 	errs := []error{c.Common.Validate()}
@@ -97,6 +105,8 @@ func (c Config) Validate() error {
 	}
 	bad(c.Brokers < 1 || c.Brokers > 1000, "KANAL_BROKERS", c.Brokers, "1 to 1000")
 	bad(c.Processors < 0, "KANAL_PROCESSORS", c.Processors, "0 (one per CPU) or more")
+	_, known := assignments[c.ProcessorAssignment]
+	bad(!known, "KANAL_PROCESSOR_ASSIGNMENT", c.ProcessorAssignment, "round_robin or least_loaded_of_two")
 	bad(c.RequestMaxBytes < 1024 || c.RequestMaxBytes > 128<<20, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "1024 to 134217728")
 	bad(c.Backlog < 1, "KANAL_LISTEN_BACKLOG", c.Backlog, "at least 1")
 	bad(c.SendBuffer < 1 && c.SendBuffer != -1, "KANAL_SOCKET_SEND_BUFFER_BYTES", c.SendBuffer, "at least 1, or -1: the system decides")

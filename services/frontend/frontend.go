@@ -100,25 +100,39 @@ func (s *Service) openRegistry() error {
 // build puts reactor and request channel together.
 func (s *Service) build() (err error) {
 	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }}
+	if s.channel, err = requestchannel.NewChannel(s.channelConfig(), s.nc, s.large, s.requests, s.log); err != nil {
+		return err
+	}
+	s.requests.channel = s.channel
+	if err = s.buildServer(); err != nil {
+		s.channel.View().Close() // Run would
+		return err
+	}
+	s.channel.Watch(s.deps.Metrics)
+	return nil
+}
+
+func (s *Service) buildServer() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	server := socketserver.Config{}
-	if server.Quotas, err = s.cfg.quotas(ctx); err != nil {
+	cfg := socketserver.Config{Assignment: assignments[s.cfg.ProcessorAssignment]}
+	if cfg.Quotas, err = s.cfg.quotas(ctx); err != nil {
 		return err
 	}
 	for _, l := range s.listeners {
 		if l.Authentication, err = s.authentication(&l); err != nil {
 			return err
 		}
-		server.Listeners = append(server.Listeners, l.ListenerConfig)
+		cfg.Listeners = append(cfg.Listeners, l.ListenerConfig)
 	}
-	if s.server, err = socketserver.New(server, s.requests, s.log, s.deps.Metrics); err != nil {
-		return err
-	}
-	processors := len(s.server.Processors())
+	s.server, err = socketserver.New(cfg, s.requests, s.log, s.deps.Metrics)
+	return err
+}
+
+func (s *Service) channelConfig() requestchannel.ChannelConfig {
 	cfg := requestchannel.ChannelConfig{
 		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
-		FrontEnd: s.id, Release: service.Release, Processors: processors,
+		FrontEnd: s.id, Release: service.Release,
 		QueuedMaxRequests: s.cfg.QueuedMaxRequests, QueuedMaxBytes: s.cfg.QueuedMaxRequestBytes,
 		ParkedMaxBytes: s.cfg.ParkedMaxBytes, ResponseMaxBytes: s.cfg.ResponseMaxBytes,
 		RequestTimeout: s.cfg.RequestTimeout, ProbeInterval: probeInterval, Now: socketserver.Now,
@@ -132,14 +146,7 @@ func (s *Service) build() (err error) {
 			s.saving.Go(func() { s.saveVersions(saving, service, versions) })
 		}
 	}
-	if s.channel, err = requestchannel.NewChannel(cfg, s.nc, s.large, s.requests, s.log); err != nil {
-		return err
-	}
-	s.channel.Watch(s.deps.Metrics)
-	s.requests.channel, s.requests.server = s.channel, s.server
-	s.requests.responses = make([][]socketserver.Response, processors)
-	s.requests.calls = make([]requestchannel.Call, processors)
-	return nil
+	return cfg
 }
 
 // probeInterval is the silence after which a handler that owes an answer is

@@ -31,7 +31,6 @@ func echoServer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler.Bind(server.Processors())
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

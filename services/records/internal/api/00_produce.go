@@ -224,7 +224,7 @@ func finishProduce(q *kmsg.ProduceRequest, resp *kmsg.ProduceResponse, tasks []p
 	case q.Acks != 0:
 		return resp, nil
 	case failed:
-		return resp, handler.ErrCloseConnection
+		return nil, handler.ErrCloseConnection
 	}
 	return nil, handler.ErrNoResponse
 }
