@@ -36,8 +36,8 @@ func TestEveryStepWakesTheLoop(t *testing.T) {
 
 // hasty is a request channel that answers while it still submits, and keeps a diary.
 type hasty struct {
-	server *socketserver.Server
-	diary  diary
+	processors
+	diary diary
 }
 
 // diary is what a request channel was told, in its order.
@@ -64,7 +64,7 @@ func (h *hasty) Submit(r *socketserver.Request) (bool, network.CloseReason) {
 	if r.Header.Key == protocol.Heartbeat {
 		response.Kind = socketserver.CloseConnection
 	}
-	h.server.Processors()[r.Conn.Processor].Deliver([]socketserver.Response{response})
+	h.processor(r.Conn.Processor).Deliver([]socketserver.Response{response})
 	return true, network.ReasonNone
 }
 
@@ -86,11 +86,7 @@ func (e entry) Completed(o socketserver.Outcome, _ int64) {
 // our own is told like the peer's, once.
 func TestOutcomesComeBeforeTheNextRequest(t *testing.T) {
 	h := &hasty{}
-	f := prepareWith(t, h, nil)
-	h.server = f.server
-	if err := f.server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	f := startWith(t, h, nil)
 	c := f.dial(t)
 	var want []string
 	for i := int32(1); i <= 3; i++ {
