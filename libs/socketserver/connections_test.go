@@ -493,3 +493,39 @@ func (f *fixture) established(t testing.TB) bool {
 	}
 	return err == nil
 }
+
+// Rows D10, D11, D14: rates are lowered and raised while running, in total, of a listener and of addresses; who waits
+// for the old one asks again at once, and who was refused may come.
+func TestRatesChangeWhileRunning(t *testing.T) {
+	hardly, often := socketserver.Rate{PerSecond: 0.001, Burst: 1}, socketserver.Rate{PerSecond: 10_000}
+	for name, set := range map[string]func(socketserver.Rate) (socketserver.Quotas, socketserver.ListenerQuotas){
+		"server":   func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { q.Rate = r; return },
+		"listener": func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { l.Rate = r; return },
+		"address":  func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { q.RatePerIP = r; return },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := startLimited(t, socketserver.Quotas{})
+			update := func(r socketserver.Rate) {
+				q, l := set(r)
+				if err := f.server.UpdateQuotas(q, map[string]socketserver.ListenerQuotas{"TEST": l}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.served(t, f.dialFrom(t, 2, "TEST"), f.dialFrom(t, 2, "TEST"))
+			update(hardly)
+			f.served(t, f.dialFrom(t, 2, "TEST")) // the burst
+			for range 2 {
+				c := f.dialFrom(t, 2, "TEST")
+				f.waiting(t, c)
+				update(often)
+				if name == "address" {
+					c.wantEnd(true)
+					f.served(t, f.dialFrom(t, 2, "TEST"))
+				} else {
+					f.admitted(t, c)
+				}
+				update(hardly)
+			}
+		})
+	}
+}
