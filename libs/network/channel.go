@@ -22,12 +22,14 @@ type Channel struct {
 	connecting bool
 	closed     bool
 	confined   bool // by Confine
+	parked     bool // its receive was taken back and waits for the owner
 
 	limit int // largest frame taken, without its size bytes
 
 	in  receive
 	out output
 	timing
+	partial partial
 }
 
 // Token names the channel: 64 bits, never 0, never used again by this selector.

@@ -36,6 +36,7 @@ func (s *Selector) forget(c *Channel) {
 	s.freed = append(s.freed, slot)
 	s.open--
 	s.timers.remove(c)
+	s.partials.remove(c)
 	c.in.release(s.mem)
 }
 

@@ -16,6 +16,7 @@ const (
 
 	ReasonFirstRequestDeadline   // no complete request came in time after connecting
 	ReasonWriteDeadline          // the peer took nothing of what was due to it for too long
+	ReasonMemoryPressure         // partial frames had more than their half of the memory, and its bytes came longest ago
 	ReasonExcessConnection       // closed for a connection of a privileged listener (D7)
 	ReasonTooManyConnections     // refused: the server or the listener has as many as it may (D4, D5)
 	ReasonTooManyConnectionsOfIP // refused: the address has as many as it may (D3)
@@ -47,7 +48,7 @@ const (
 
 var reasonNames = [reasons]string{
 	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown", "listener_removed",
-	"first_request_deadline", "write_deadline", "excess_connection", "too_many_connections",
+	"first_request_deadline", "write_deadline", "memory_pressure", "excess_connection", "too_many_connections",
 	"too_many_connections_of_ip", "connection_rate_of_ip",
 	"authentication_failed", "unsupported_mechanism", "illegal_sasl_state", "session_expired",
 	"invalid_size", "tls_on_plaintext", "invalid_request", "unsupported_api", "unsupported_version",

@@ -18,6 +18,7 @@ func (s *Selector) Poll(timeout time.Duration) error {
 	for i := range events {
 		s.note(&events[i])
 	}
+	s.serveShort()
 	s.serveReady()
 	s.expire()
 	return err
@@ -42,7 +43,7 @@ func (s *Selector) await(timeout time.Duration) ([]epoll.Event, error) {
 
 // busy tells that the owner has results to work through, or Poll channels to serve.
 func (s *Selector) busy() bool {
-	return len(s.ready)+len(s.dirty)+len(s.completed.filling)+len(s.disconnected.filling)+
+	return len(s.ready)-s.blocked+len(s.dirty)+len(s.completed.filling)+len(s.disconnected.filling)+
 		len(s.halfClosed.filling)+len(s.connected.filling) > 0
 }
 
@@ -55,11 +56,13 @@ func (s *Selector) retire() {
 		c.retiring = false
 		if !c.closed {
 			c.in.retire(s.mem)
+			s.partials.note(c, false)
 			s.resume(c)
 		}
 	}
 	s.retiring = s.retiring[:0]
 	s.mem.used = 0
+	s.settle()
 }
 
 // note takes down one event (F3, without the reading).

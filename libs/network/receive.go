@@ -74,7 +74,7 @@ func (r *receive) announced() int {
 
 // fill makes one read; the frame at the front must be unfinished and of a valid size. A small rest is joined with the
 // new bytes in the scratch, which therefore may bring many frames at once.
-func (r *receive) fill(t Transport, m *memory) (n int, more bool, err error) {
+func (r *receive) fill(t Transport, m *buffers) (n int, more bool, err error) {
 	if total := r.announced(); total > joinLimit {
 		return r.fillOwn(t, m, total)
 	}
@@ -90,9 +90,23 @@ func (r *receive) fill(t Transport, m *memory) (n int, more bool, err error) {
 	return n, more, err
 }
 
+// needs is how large a buffer the next read of the unfinished frame has to have first; 0: none but what there is.
+func (r *receive) needs() int {
+	total := r.announced()
+	if total <= joinLimit || r.owned && len(r.data) < cap(r.data) {
+		return 0
+	}
+	return r.growth(total)
+}
+
+// readsOwn tells that the next read needs no memory but the channel's buffer.
+func (r *receive) readsOwn() bool {
+	return r.owned && len(r.data) < cap(r.data) && r.announced() > joinLimit
+}
+
 // fillOwn reads into the channel's buffer, at most to the end of the frame, so that what follows it arrives in the
 // scratch again.
-func (r *receive) fillOwn(t Transport, m *memory, total int) (n int, more bool, err error) {
+func (r *receive) fillOwn(t Transport, m *buffers, total int) (n int, more bool, err error) {
 	if !r.owned || len(r.data) == cap(r.data) {
 		r.own(m, total)
 	}
@@ -102,21 +116,27 @@ func (r *receive) fillOwn(t Transport, m *memory, total int) (n int, more bool, 
 	return n, more, err
 }
 
-// own moves the rest into a buffer of the channel's with room for more: a few times what is there, but no more than
-// total. From 64 KiB on it is four times, since growing costs a copy.
-func (r *receive) own(m *memory, total int) {
-	rest := r.data[r.off:]
-	room := max(2*len(rest), joinLimit)
-	if len(rest) >= readRoom {
+// growth is how large the next buffer is: a few times what is there, but no more than total. From 64 KiB on it is four
+// times, since growing costs a copy.
+func (r *receive) growth(total int) int {
+	rest := len(r.data) - r.off
+	room := max(2*rest, joinLimit)
+	if rest >= readRoom {
 		room *= 2
 	}
-	buffer := append(m.get(min(total, room)), rest...)
+	return min(total, room)
+}
+
+// own moves the rest into a buffer of the channel's with room for more.
+func (r *receive) own(m *buffers, total int) {
+	rest := r.data[r.off:]
+	buffer := append(m.get(r.growth(total)), rest...)
 	r.release(m)
 	r.data, r.owned = buffer, true
 }
 
 // retire ends a pass: the scratch is about to be used again, and a frame served can no longer be taken back.
-func (r *receive) retire(m *memory) {
+func (r *receive) retire(m *buffers) {
 	r.last = 0
 	if r.off == len(r.data) {
 		r.release(m)
@@ -129,7 +149,7 @@ func (r *receive) retire(m *memory) {
 }
 
 // release lets all bytes go.
-func (r *receive) release(m *memory) {
+func (r *receive) release(m *buffers) {
 	if r.owned {
 		m.put(r.data)
 	}

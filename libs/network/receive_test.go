@@ -385,7 +385,7 @@ func BenchmarkReceive(b *testing.B) {
 		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
 			// As many frames per read as fit, as under pipelining.
 			batch := bytes.Repeat(frames(string(make([]byte, size))), max(readRoom/(size+4), 1))
-			m, r, w := newMemory(), receive{}, &wire{}
+			m, r, w := newBuffers(), receive{}, &wire{}
 			b.SetBytes(int64(size + 4))
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {

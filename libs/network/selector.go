@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"kanal/libs/epoll"
+	"kanal/libs/memory"
 )
 
 // ErrTooManyChannels reports a selector with a million channels.
@@ -23,6 +24,7 @@ type Config struct {
 	ReceivesPerPoll int          // of one channel; 1 for servers (F5, also if 0), more for clients that do not mute
 	Now             func() int64 // monotonic nanoseconds; asked once per Poll. Without it there are no deadlines
 	Deadlines       Deadlines
+	Budget          *memory.Budget // of the bytes in channels' buffers; nil: none. It needs Now
 }
 
 // Receive is a complete frame; it is valid until the next Poll.
@@ -56,12 +58,13 @@ type Selector struct {
 	perPoll   int
 	clock     func() int64
 	deadlines Deadlines
+	share     *memory.Share // of Config.Budget
 
 	now    int64 // when the last Poll got its events
 	waited waited
 	timers timers
 
-	mem      *memory
+	mem      *buffers
 	gathered []byte // scratch of writes
 	slots    []*Channel
 	freed    []uint32 // empty slots
@@ -75,6 +78,9 @@ type Selector struct {
 	again    []*Channel // those of them that need another turn
 	dirty    []*Channel // with sends that wait for the next flush
 	retiring []*Channel // served in this pass
+	short    []*Channel // that wait for memory, in line
+	blocked  int        // of ready: wait until the budget lets the selector read on
+	partials partials
 
 	receives     []Receive
 	completed    results[CompletedSend]
@@ -91,10 +97,13 @@ func New(cfg Config) (*Selector, error) {
 	}
 	s := &Selector{
 		poller: poller, limit: cfg.MaxReceiveSize, perPoll: max(cfg.ReceivesPerPoll, 1),
-		mem: newMemory(), gathered: make([]byte, readRoom),
+		mem: newBuffers(), gathered: make([]byte, readRoom),
 	}
 	if cfg.Now != nil {
 		s.clock, s.deadlines, s.now = cfg.Now, cfg.Deadlines, cfg.Now()
+	}
+	if cfg.Budget != nil {
+		s.share = cfg.Budget.Join(s.Wake)
 	}
 	return s, nil
 }
@@ -244,7 +253,10 @@ func (s *Selector) resume(c *Channel) {
 }
 
 // Park takes a receive of this pass back: its bytes stay with the channel, which the owner mutes, until Next.
-func (s *Selector) Park(c *Channel) { c.in.unread() }
+func (s *Selector) Park(c *Channel) {
+	c.in.unread()
+	c.parked = true
+}
 
 // Next serves a parked channel's frame again, nil when there is none. Like a receive's, the frame is valid until the
 // next Poll and can be parked once more.
@@ -253,6 +265,7 @@ func (s *Selector) Next(c *Channel) []byte {
 	if frame == nil || err != nil {
 		return nil
 	}
+	c.parked = false
 	s.retireLater(c)
 	return frame
 }
@@ -269,5 +282,6 @@ func (s *Selector) Close() error {
 	for c := range s.Channels() {
 		s.CloseChannel(c, ReasonShutdown, nil)
 	}
+	s.share.Leave()
 	return s.poller.Close()
 }

@@ -6,13 +6,24 @@ import (
 )
 
 // serveReady gives each waiting channel its turn, in the order in which they came. When the scratch is full the rest
-// waits for the next pass, before those that need another turn after this one.
+// waits for the next pass, before those that need another turn after this one. When the memory budget is used up only
+// those go on that have all the memory they need.
 func (s *Selector) serveReady() {
+	s.blocked = 0
+	if len(s.ready) == 0 {
+		return
+	}
+	pass := s.share.Pass()
 	s.ready, s.turn = s.turn[:0], s.ready
 	for i, c := range s.turn {
 		if s.mem.full() {
 			s.ready = append(s.ready, s.turn[i:]...)
 			break
+		}
+		if !pass && !c.in.readsOwn() && !c.closed {
+			s.ready = append(s.ready, c)
+			s.blocked++
+			continue
 		}
 		c.queued = false
 		s.serve(c)
@@ -42,6 +53,10 @@ func (s *Selector) serve(c *Channel) {
 			s.again = append(s.again, c)
 			break
 		}
+		if !s.mayGrow(c) {
+			s.holdBack(c)
+			break
+		}
 		budget -= s.read(c)
 	}
 	s.leave(c)
@@ -57,6 +72,9 @@ func (s *Selector) leave(c *Channel) {
 		return
 	}
 	c.in.retire(s.mem)
+	if s.share != nil {
+		s.partials.note(c, c.partial.grew == s.now)
+	}
 }
 
 // cut makes receives of the complete frames, as many as one Poll may give of a channel.
@@ -70,6 +88,8 @@ func (s *Selector) cut(c *Channel) (served bool, err error) {
 			return served, err
 		}
 		served, c.served = true, c.served || !c.confined
+		c.partial.grew = s.now
+		s.partials.remove(c)
 		s.stats.Receives++
 		s.receives = append(s.receives, Receive{Channel: c, Frame: frame})
 		s.retireLater(c)
@@ -82,6 +102,9 @@ func (s *Selector) read(c *Channel) int {
 	n, more, err := c.in.fill(c.transport, s.mem)
 	s.stats.Reads++
 	s.stats.ReceivedBytes += uint64(n)
+	if n > 0 {
+		c.partial.grew = s.now
+	}
 	c.readable = more || c.peerClosed && n > 0 // the end of stream is no edge of its own
 	if errors.Is(err, io.EOF) {
 		c.ended, c.readable = true, false

@@ -91,7 +91,7 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 	p.deadline = d.now + int64(deadline)
 	d.wheel.remove(p)
 	d.wheel.add(p)
-	d.c.held.Add(-int64(p.size))
+	d.c.cfg.Budget.Release(p.size)
 	d.parked += int64(p.size)
 	d.c.cfg.Metrics.parked.Inc()
 	if d.parked > d.c.cfg.ParkedMaxBytes {

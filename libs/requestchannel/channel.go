@@ -21,9 +21,10 @@ type ChannelConfig struct {
 	// QueuedMaxRequests bounds the requests of one route that wait for a window
 	// (queued.max.requests).
 	QueuedMaxRequests int
-	// QueuedMaxBytes bounds the frames held until their outcome, parked ones
-	// apart (queued.max.request.bytes). One request may exceed it.
-	QueuedMaxBytes int64
+	// Budget counts the frames held until their outcome, parked ones apart
+	// (queued.max.request.bytes); nil: nobody does. It refuses nothing here: who
+	// reads from clients asks it before reading.
+	Budget Budget
 	// ParkedMaxBytes bounds the frames of parked long polls. Above it a frame is
 	// let go, and its connection closes if its handler dies.
 	ParkedMaxBytes int64
@@ -55,6 +56,18 @@ type Sink interface {
 	// Resume tells a processor that calls refused as full may be offered again.
 	Resume(processor int)
 }
+
+// Budget counts bytes that are held (memory.Budget). Any goroutine calls it.
+type Budget interface {
+	Hold(bytes int)
+	Release(bytes int)
+}
+
+// unbounded counts nothing.
+type unbounded struct{}
+
+func (unbounded) Hold(int)    {}
+func (unbounded) Release(int) {}
 
 // Call is a request as a processor offers it, valid during Submit.
 type Call struct {
@@ -110,7 +123,6 @@ type Channel struct {
 	lanes    atomic.Pointer[lanes]
 
 	table  atomic.Pointer[table]
-	held   atomic.Int64 // bytes of frames not parked
 	inside atomic.Int64 // requests submitted and without outcome
 
 	inbox inbox
@@ -123,6 +135,9 @@ func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Lo
 	view, err := NewView(nc, cfg.Subjects, log)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to announcements: %w", err)
+	}
+	if cfg.Budget == nil {
+		cfg.Budget = unbounded{}
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = newChannelMetrics()
@@ -170,14 +185,11 @@ func (c *Channel) Own(call *Call, responseSize int) *Pending {
 
 // admit counts a call in if there is room for it.
 func (c *Channel) admit(call *Call) bool {
-	if c.held.Load() >= c.cfg.QueuedMaxBytes {
-		return false
-	}
 	if int(call.Route.queued.Add(1)) > c.cfg.QueuedMaxRequests {
 		call.Route.queued.Add(-1)
 		return false
 	}
-	c.held.Add(int64(len(call.Frame)))
+	c.cfg.Budget.Hold(len(call.Frame))
 	c.inside.Add(1)
 	return true
 }

@@ -124,11 +124,7 @@ func (m *ChannelMetrics) each(f func(*apiMetrics)) {
 // Watch registers gauges that read c.
 func (c *Channel) Watch(reg prometheus.Registerer) {
 	m := c.cfg.Metrics
-	m.watched = []prometheus.Collector{
-		underWayCollector{c}, queueCollector{c},
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "kanal", Name: "requests_held_bytes", Help: "Frames held until their outcome, parked ones apart."},
-			func() float64 { return float64(c.held.Load()) }),
-	}
+	m.watched = []prometheus.Collector{underWayCollector{c}, queueCollector{c}}
 	reg.MustRegister(m.watched...)
 }
 

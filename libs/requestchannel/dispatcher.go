@@ -228,7 +228,7 @@ func (d *dispatcher) deliver() {
 // resume wakes processors whose calls were refused, once there is room.
 func (d *dispatcher) resume() {
 	for _, l := range d.c.lanes.Load().all {
-		if l.waiting.Load() && d.c.held.Load() < d.c.cfg.QueuedMaxBytes {
+		if l.waiting.Load() {
 			l.waiting.Store(false)
 			d.c.sink.Resume(l.processor)
 		}

@@ -10,7 +10,7 @@ func (d *dispatcher) release(p *Pending) {
 	case parked:
 		p.instance.parked--
 		d.parked -= int64(p.size)
-		d.c.held.Add(int64(p.size))
+		d.c.cfg.Budget.Hold(p.size)
 		d.c.cfg.Metrics.parked.Dec()
 	}
 	p.instance = nil
@@ -75,7 +75,7 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 		p.route.queued.Add(-1)
 	}
 	d.release(p)
-	d.c.held.Add(-int64(p.size))
+	d.c.cfg.Budget.Release(p.size)
 	d.c.inside.Add(-1)
 	d.wheel.remove(p)
 	p.metrics.underWay.remove(p)
@@ -84,5 +84,6 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 		delete(d.byConn, p.conn())
 	}
 	p.state = answered
+	p.letGo()
 	return p
 }

@@ -81,6 +81,18 @@ func (p *Pending) conn() connKey { return connKey{p.Processor, p.Token} }
 // maxKept is the largest message memory that a pooled Pending keeps, in bytes.
 const maxKept = 16 << 10
 
+// keptFrame is what stays of a large frame after its outcome, in bytes: the
+// request's header, for the request log.
+const keptFrame = 1 << 10
+
+// letGo gives the memory of a large message back: it is not counted any more,
+// and a client may take its time to read the answer.
+func (p *Pending) letGo() {
+	if cap(p.message) > maxKept {
+		p.message = append([]byte(nil), p.message[:min(p.header+keptFrame, len(p.message))]...)
+	}
+}
+
 // Done ends the request: send is how long writing took if it was Sent. It is
 // called exactly once, on any goroutine.
 func (p *Pending) Done(result Result, now, send int64) {
@@ -92,10 +104,7 @@ func (p *Pending) Done(result Result, now, send int64) {
 	if r := p.metrics.m.recorder; r != nil && r.Wants(p.APIKey, t.Total) {
 		r.Record(p.ended(result, t))
 	}
-	message := p.message
-	if cap(message) > maxKept {
-		message = nil
-	}
-	*p = Pending{message: message[:0]}
+	p.letGo()
+	*p = Pending{message: p.message[:0]}
 	pendings.Put(p)
 }

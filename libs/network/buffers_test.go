@@ -5,7 +5,7 @@ import "testing"
 // A buffer comes from the list that it goes back to, holds what was asked for, and wastes at most half (small) or an
 // eighth (large).
 func TestBufferClasses(t *testing.T) {
-	m := newMemory()
+	m := newBuffers()
 	for n := 1; n <= largestPooled+1000; n += 1 + n/97 {
 		for _, n := range []int{n, min(n, largestSmall), max(n, largestSmall+1)} {
 			b := m.get(n)

@@ -18,11 +18,11 @@ const (
 	keptBytes = 4 << 20
 )
 
-// memory is where one selector's arriving bytes lie: the scratch for what is served in the pass in which it came, and
+// buffers are where one selector's arriving bytes lie: the scratch for what is served in the pass in which it came, and
 // buffers for what stays longer. Free small buffers wait in lists by power of two, without a lock since one goroutine
 // uses them. Large ones are shared by all selectors and left to the garbage collector's cycles: a load of large frames
 // needs many at a time, and nothing once it has gone.
-type memory struct {
+type buffers struct {
 	scratch []byte
 	used    int // of scratch, in this pass
 	free    [8][][]byte
@@ -30,16 +30,16 @@ type memory struct {
 	held    int // bytes in buffers that channels hold
 }
 
-func newMemory() *memory { return &memory{scratch: make([]byte, scratchSize)} }
+func newBuffers() *buffers { return &buffers{scratch: make([]byte, scratchSize)} }
 
 // full tells that this pass can take no further read.
-func (m *memory) full() bool { return len(m.scratch)-m.used < readRoom }
+func (m *buffers) full() bool { return len(m.scratch)-m.used < readRoom }
 
 // room is for one read; what is joined before it comes out of it.
-func (m *memory) room() []byte { return m.scratch[m.used : m.used+readRoom] }
+func (m *buffers) room() []byte { return m.scratch[m.used : m.used+readRoom] }
 
 // get gives an empty buffer of at least n bytes.
-func (m *memory) get(n int) []byte {
+func (m *buffers) get(n int) []byte {
 	var b []byte
 	switch {
 	case n <= largestSmall:
@@ -54,7 +54,7 @@ func (m *memory) get(n int) []byte {
 }
 
 // put takes a buffer back.
-func (m *memory) put(b []byte) {
+func (m *buffers) put(b []byte) {
 	m.held -= cap(b)
 	switch {
 	case cap(b) <= largestSmall:
@@ -64,7 +64,7 @@ func (m *memory) put(b []byte) {
 	}
 }
 
-func (m *memory) getSmall(n int) []byte {
+func (m *buffers) getSmall(n int) []byte {
 	class := smallClass(n)
 	list := m.free[class]
 	if len(list) == 0 {
@@ -76,7 +76,7 @@ func (m *memory) getSmall(n int) []byte {
 	return b
 }
 
-func (m *memory) putSmall(b []byte) {
+func (m *buffers) putSmall(b []byte) {
 	if m.kept+cap(b) <= keptBytes {
 		m.kept += cap(b)
 		class := smallClass(cap(b))
