@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kanal/libs/handler"
+	"kanal/libs/memory"
 	"kanal/libs/protocol"
 	rc "kanal/libs/requestchannel"
 )
@@ -93,7 +94,7 @@ func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *fron
 func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink rc.Sink) *rc.Channel {
 	t.Helper()
 	cfg := rc.ChannelConfig{
-		Subjects: subjects, FrontEnd: "fe1", QueuedMaxRequests: 500, QueuedMaxBytes: 256 << 20, ParkedMaxBytes: 1 << 20,
+		Subjects: subjects, FrontEnd: "fe1", QueuedMaxRequests: 500, Budget: memory.NewBudget(256 << 20), ParkedMaxBytes: 1 << 20,
 		ResponseMaxBytes: 256 << 20, RequestTimeout: 10 * time.Second, ProbeInterval: 25 * time.Millisecond, Now: now,
 	}
 	if change != nil {

@@ -132,7 +132,7 @@ func TestUnregister(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	for range 2 {
 		m := NewChannelMetrics(reg)
-		c := &Channel{cfg: ChannelConfig{Metrics: m, Now: func() int64 { return 0 }}}
+		c := &Channel{cfg: ChannelConfig{Budget: unbounded{}, Metrics: m, Now: func() int64 { return 0 }}}
 		c.dispatcher.init(c)
 		c.Watch(reg)
 		p, now, send := pendingAt(m)

@@ -48,7 +48,7 @@ func TestUnderWayAgainstAList(t *testing.T) {
 func TestOldestAge(t *testing.T) {
 	now := int64(5e9)
 	reg := prometheus.NewRegistry()
-	c := &Channel{cfg: ChannelConfig{Metrics: NewChannelMetrics(reg), Now: func() int64 { return now }}}
+	c := &Channel{cfg: ChannelConfig{Budget: unbounded{}, Metrics: NewChannelMetrics(reg), Now: func() int64 { return now }}}
 	c.dispatcher.init(c)
 	c.Watch(reg)
 	stuck := &Pending{Request: Request{ID: 1, APIKey: protocol.Produce}, route: c.dispatcher.routes.get("records"), received: 2e9, slot: -1}

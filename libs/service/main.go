@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/caarlos0/env/v11"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -34,6 +35,7 @@ func Main(name string, cfg Validator, build Build) {
 	}
 	log := NewLogger(os.Stderr, *process)
 	slog.SetDefault(log)
+	followMemoryLimit(memlimit.FromCgroup, log)
 	if err := run(name, *process, build, log); err != nil {
 		log.Error("stopped", "service", name, "err", err)
 		os.Exit(1)

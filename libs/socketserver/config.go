@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kanal/libs/memory"
 	"kanal/libs/network"
 )
 
@@ -26,6 +27,7 @@ type Config struct {
 	Listeners  []ListenerConfig
 	Quotas     Quotas
 	Assignment Assignment
+	Budget     *memory.Budget // of the requests in flight, asked before reading; nil: none
 }
 
 // ListenerConfig is one listener (A5).
@@ -37,7 +39,7 @@ type ListenerConfig struct {
 	Port             int    // 0: whatever is free, on each broker port anew
 	Brokers          int    // 1 (also if 0): broker 1 is at Port; more: Port is for bootstrap and broker i at Port + i
 	Handler          string // KindFrames: the service that gets the frames
-	Processors       int    // CPUs if 0 (num.network.threads)
+	Processors       int    // GOMAXPROCS if 0 (num.network.threads)
 	Backlog          int    // 1024 if 0 (socket.listen.backlog.size)
 	MaxRequestSize   int    // bytes of one frame, 104857600 if 0 (socket.request.max.bytes)
 	Privileged       bool   // requests may be forwarded ones (A6)
@@ -63,7 +65,7 @@ type ListenerConfig struct {
 func (l ListenerConfig) withDefaults() ListenerConfig {
 	setDefault(&l.SecurityProtocol, "PLAINTEXT")
 	setDefault(&l.Brokers, 1)
-	setDefault(&l.Processors, runtime.NumCPU())
+	setDefault(&l.Processors, runtime.GOMAXPROCS(0)) // follows the limits of a container, unlike NumCPU
 	setDefault(&l.Backlog, 1024)
 	setDefault(&l.MaxRequestSize, 104857600)
 	setDefault(&l.MaxReceiveBeforeLogin, 524288)

@@ -59,7 +59,7 @@ type connection struct {
 
 func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
 	l := a.listener
-	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines()})
+	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines(), Budget: s.budget})
 	if err != nil {
 		return nil, err
 	}

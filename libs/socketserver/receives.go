@@ -13,6 +13,7 @@ func (p *Processor) processCompletedReceives() {
 			p.receive(&r)
 		}
 	}
+	p.request.Frame = nil // it may be large
 	if p.submitted {
 		p.submitted = false
 		p.rc.Flush(p.id)
@@ -49,6 +50,7 @@ func (p *Processor) submit(ch *network.Channel) bool {
 	ok, reason := p.rc.Submit(&p.request)
 	if ok {
 		p.submitted = true
+		p.sel.Done(ch)
 		p.handle(ch, network.RequestReceived)
 	} else if reason != network.ReasonNone {
 		p.close(ch, reason, nil)

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kanal/libs/memory"
 )
 
 var (
@@ -28,6 +30,7 @@ type Server struct {
 	rc         RequestChannel
 	assignment Assignment
 	quotas     *connectionQuotas
+	budget     *memory.Budget
 	metrics    *metrics
 	workers    *workers
 	reg        prometheus.Registerer
@@ -58,7 +61,7 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	}
 	s := &Server{
 		rc: rc, assignment: cfg.Assignment, quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
-		workers: newWorkers(), leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
+		workers: newWorkers(), budget: cfg.Budget, leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
 	for _, l := range listeners {
 		if _, err := s.add(l); err != nil {

@@ -75,15 +75,17 @@ type Config struct {
 	// QueuedMaxRequests bounds the requests of one service that wait for a
 	// handler (queued.max.requests).
 	QueuedMaxRequests int `env:"KANAL_QUEUED_MAX_REQUESTS" envDefault:"500"`
-	// QueuedMaxRequestBytes bounds the bytes of requests held until they are
-	// answered (queued.max.request.bytes); one request may exceed it.
-	QueuedMaxRequestBytes int64 `env:"KANAL_QUEUED_MAX_REQUEST_BYTES" envDefault:"268435456"`
+	// QueuedMaxRequestBytes bounds the bytes of requests in flight, from their first
+	// byte to their answer (queued.max.request.bytes); partial ones may have half of
+	// it. 0: a quarter of the process's memory, 16 MiB to 1 GiB.
+	QueuedMaxRequestBytes int64 `env:"KANAL_QUEUED_MAX_REQUEST_BYTES" envDefault:"0"`
 	// ParkedMaxBytes bounds the bytes of waiting long polls that are kept for
-	// sending again, should their handler die.
-	ParkedMaxBytes int64 `env:"KANAL_PARKED_MAX_BYTES" envDefault:"67108864"`
+	// sending again, should their handler die. 0: a sixteenth of the process's
+	// memory, 4 to 256 MiB.
+	ParkedMaxBytes int64 `env:"KANAL_PARKED_MAX_BYTES" envDefault:"0"`
 	// ResponseMaxBytes is divided among requests under way: what each may be
-	// answered with, in bytes.
-	ResponseMaxBytes int64 `env:"KANAL_RESPONSE_MAX_BYTES" envDefault:"268435456"`
+	// answered with, in bytes. 0: a quarter of the process's memory, 16 MiB to 1 GiB.
+	ResponseMaxBytes int64 `env:"KANAL_RESPONSE_MAX_BYTES" envDefault:"0"`
 	// RequestTimeout is how long a request waits for a handler and its answer.
 	RequestTimeout time.Duration `env:"KANAL_REQUEST_TIMEOUT" envDefault:"30s"`
 	// RequiredServices must have announced themselves, once, before a kafka
@@ -112,9 +114,9 @@ func (c Config) Validate() error {
 	bad(c.SendBuffer < 1 && c.SendBuffer != -1, "KANAL_SOCKET_SEND_BUFFER_BYTES", c.SendBuffer, "at least 1, or -1: the system decides")
 	bad(c.ReceiveBuffer < 1 && c.ReceiveBuffer != -1, "KANAL_SOCKET_RECEIVE_BUFFER_BYTES", c.ReceiveBuffer, "at least 1, or -1: the system decides")
 	bad(c.QueuedMaxRequests < 1, "KANAL_QUEUED_MAX_REQUESTS", c.QueuedMaxRequests, "at least 1")
-	bad(c.QueuedMaxRequestBytes < int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least KANAL_REQUEST_MAX_BYTES")
-	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "0 or more")
-	bad(c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576")
+	bad(c.QueuedMaxRequestBytes != 0 && c.QueuedMaxRequestBytes < int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least KANAL_REQUEST_MAX_BYTES, or 0: a share of the memory")
+	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "1 or more, or 0: a share of the memory")
+	bad(c.ResponseMaxBytes != 0 && c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576, or 0: a share of the memory")
 	bad(c.RequestTimeout < 100*time.Millisecond, "KANAL_REQUEST_TIMEOUT", c.RequestTimeout, "a duration of at least 100ms")
 	_, err := c.listeners()
 	return errors.Join(append(errs, c.validateQuotas(), err)...)

@@ -91,7 +91,10 @@ func TestErrorsNameTheVariable(t *testing.T) {
 		{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTION_CREATION_RATE", "-1", []string{"KANAL_LISTENER_PLAINTEXT_MAX_CONNECTION_CREATION_RATE"}},
 		{"KANAL_LISTENER_PLAINTEXT_PRIVILEGED", "maybe", []string{"KANAL_LISTENER_PLAINTEXT_PRIVILEGED", "maybe", "true or false"}},
 		{"KANAL_CLUSTER", "a.b", []string{"KANAL_CLUSTER", "a.b", "letters"}},
-		{"KANAL_QUEUED_MAX_REQUEST_BYTES", "10", []string{"KANAL_QUEUED_MAX_REQUEST_BYTES", "KANAL_REQUEST_MAX_BYTES"}},
+		{"KANAL_QUEUED_MAX_REQUEST_BYTES", "10", []string{"KANAL_QUEUED_MAX_REQUEST_BYTES", "KANAL_REQUEST_MAX_BYTES"}}, // I5
+		{"KANAL_PARKED_MAX_BYTES", "-1", []string{"KANAL_PARKED_MAX_BYTES", "0: a share"}},
+		{"KANAL_RESPONSE_MAX_BYTES", "10", []string{"KANAL_RESPONSE_MAX_BYTES", "0: a share"}},
+		{"KANAL_MAX_CONNECTIONS", "2147483646", []string{"KANAL_MAX_CONNECTIONS", "2147483646", "ulimit -n"}},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			if c.value == "" {
@@ -117,7 +120,7 @@ func TestQuotas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q, err := cfg.quotas(t.Context()); err != nil || !reflect.DeepEqual(q, socketserver.Quotas{PerIP: map[netip.Addr]int{}}) {
+	if q, err := cfg.quotas(t.Context()); err != nil || !reflect.DeepEqual(q, socketserver.Quotas{MaxConnections: cfg.maxConnections(descriptorLimit()), PerIP: map[netip.Addr]int{}}) {
 		t.Errorf("%+v, %v", q, err)
 	}
 	cfg, err = parse(t, map[string]string{

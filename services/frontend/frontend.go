@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"kanal/libs/cluster"
+	"kanal/libs/memory"
 	"kanal/libs/protocol"
 	"kanal/libs/requestchannel"
 	"kanal/libs/sasl"
@@ -40,6 +41,7 @@ type Service struct {
 
 	nc, large *nats.Conn
 	registry  *cluster.Registry // nil when no listener speaks Kafka
+	budget    *memory.Budget    // of requests in flight
 	requests  *requests
 	server    *socketserver.Server
 	channel   *requestchannel.Channel
@@ -61,7 +63,8 @@ func New(cfg Config, deps service.Deps) (_ *Service, err error) {
 			s.close()
 		}
 	}()
-	if s.listeners, err = cfg.listeners(); err != nil {
+	s.cfg = cfg.withBudgets(service.MemoryLimit(), s.log)
+	if s.listeners, err = s.cfg.listeners(); err != nil {
 		return nil, err
 	}
 	if s.nc, err = deps.Connect("kanal-frontend"); err != nil {
@@ -99,6 +102,8 @@ func (s *Service) openRegistry() error {
 
 // build puts reactor and request channel together.
 func (s *Service) build() (err error) {
+	s.budget = memory.NewBudget(s.cfg.QueuedMaxRequestBytes)
+	s.deps.Metrics.MustRegister(s.budget.Collectors()...)
 	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }}
 	if s.channel, err = requestchannel.NewChannel(s.channelConfig(), s.nc, s.large, s.requests, s.log); err != nil {
 		return err
@@ -115,7 +120,7 @@ func (s *Service) build() (err error) {
 func (s *Service) buildServer() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	cfg := socketserver.Config{Assignment: assignments[s.cfg.ProcessorAssignment]}
+	cfg := socketserver.Config{Budget: s.budget, Assignment: assignments[s.cfg.ProcessorAssignment]}
 	if cfg.Quotas, err = s.cfg.quotas(ctx); err != nil {
 		return err
 	}
@@ -133,7 +138,7 @@ func (s *Service) channelConfig() requestchannel.ChannelConfig {
 	cfg := requestchannel.ChannelConfig{
 		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
 		FrontEnd: s.id, Release: service.Release,
-		QueuedMaxRequests: s.cfg.QueuedMaxRequests, QueuedMaxBytes: s.cfg.QueuedMaxRequestBytes,
+		QueuedMaxRequests: s.cfg.QueuedMaxRequests, Budget: s.budget,
 		ParkedMaxBytes: s.cfg.ParkedMaxBytes, ResponseMaxBytes: s.cfg.ResponseMaxBytes,
 		RequestTimeout: s.cfg.RequestTimeout, ProbeInterval: probeInterval, Now: socketserver.Now,
 		Metrics: requestchannel.NewChannelMetrics(s.deps.Metrics),
@@ -285,6 +290,11 @@ func (s *Service) close() {
 	}
 	if s.registry != nil {
 		s.registry.Close()
+	}
+	if s.budget != nil {
+		for _, c := range s.budget.Collectors() {
+			s.deps.Metrics.Unregister(c)
+		}
 	}
 	for _, nc := range []*nats.Conn{s.nc, s.large} {
 		if nc != nil {

@@ -32,13 +32,13 @@ func (c Config) validateQuotas() error {
 	bad(c.ConnectionBurst < 0, "KANAL_MAX_CONNECTION_CREATION_BURST", c.ConnectionBurst, "0 (a second's worth) or more")
 	bad(c.ConnectionRatePerIP < 1, "KANAL_CONNECTION_CREATION_RATE_PER_IP", c.ConnectionRatePerIP, "at least 1")
 	bad(c.ConnectionBurstPerIP < 0, "KANAL_CONNECTION_CREATION_BURST_PER_IP", c.ConnectionBurstPerIP, "0 (a second's worth) or more")
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, err, c.checkDescriptors(descriptorLimit()))...)
 }
 
 // quotas of the server; it looks up the hosts of the overrides.
 func (c Config) quotas(ctx context.Context) (socketserver.Quotas, error) {
 	q := socketserver.Quotas{
-		MaxConnections: limit(c.MaxConnections), MaxPerIP: limit(c.MaxConnectionsPerIP), Refuse: c.MaxConnectionsAction == "refuse",
+		MaxConnections: c.maxConnections(descriptorLimit()), MaxPerIP: limit(c.MaxConnectionsPerIP), Refuse: c.MaxConnectionsAction == "refuse",
 		Rate: rate(c.ConnectionRate, c.ConnectionBurst), RatePerIP: rate(c.ConnectionRatePerIP, c.ConnectionBurstPerIP),
 	}
 	if c.MaxConnectionsPerIP == 0 {

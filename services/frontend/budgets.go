@@ -1,0 +1,34 @@
+package frontend
+
+import "log/slog"
+
+// share is a part of the process's memory, within bounds in bytes.
+type share struct{ divisor, least, most int64 }
+
+// The shares of budgets that are not set.
+var (
+	requestShare  = share{4, 16 << 20, 1 << 30}
+	responseShare = share{4, 16 << 20, 1 << 30}
+	parkedShare   = share{16, 4 << 20, 256 << 20}
+)
+
+func (s share) of(memory int64) int64 { return min(max(memory/s.divisor, s.least), s.most) }
+
+// withBudgets gives every budget that is not set its share of memory, in bytes. No request can be larger than the budget
+// that it would have to fit into.
+func (c Config) withBudgets(memory int64, log *slog.Logger) Config {
+	fill := func(budget *int64, s share) {
+		if *budget == 0 {
+			*budget = s.of(memory)
+		}
+	}
+	fill(&c.QueuedMaxRequestBytes, requestShare)
+	fill(&c.ResponseMaxBytes, responseShare)
+	fill(&c.ParkedMaxBytes, parkedShare)
+	log.Debug("memory budgets", "memory", memory, "requests", c.QueuedMaxRequestBytes, "responses", c.ResponseMaxBytes, "parked", c.ParkedMaxBytes)
+	if int64(c.RequestMaxBytes) > c.QueuedMaxRequestBytes {
+		log.Info("requests are limited to the memory budget of all: KANAL_REQUEST_MAX_BYTES is more", "memory", memory, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "limit", c.QueuedMaxRequestBytes)
+		c.RequestMaxBytes = int(c.QueuedMaxRequestBytes)
+	}
+	return c
+}
