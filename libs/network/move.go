@@ -55,7 +55,7 @@ func (s *Selector) Attach(m *Moving, attachment any) (*Channel, error) {
 	s.carryOn(c, m.timing)
 	if n := len(m.arrived); n > 0 {
 		c.in = receive{data: append(s.mem.get(n), m.arrived...), owned: true}
-		s.partials.note(c, true)
+		s.noteGrown(c)
 	}
 	s.resume(c)
 	return c, nil
