@@ -22,11 +22,11 @@ import (
 // Mux is a table from api key to function, filled before it serves.
 type Mux struct {
 	log     *slog.Logger
-	entries map[protocol.APIKey]entry
-	metrics *Metrics
+	entries map[protocol.APIKey]*entry
 }
 
 type entry struct {
+	metrics  *apiMetrics // nil before the mux is a server's
 	versions protocol.VersionRange
 	f        Func
 	ordered  bool
@@ -41,7 +41,7 @@ func Ordered(e *entry) { e.ordered = true }
 
 // NewMux makes an empty mux.
 func NewMux() *Mux {
-	return &Mux{log: slog.New(slog.DiscardHandler), entries: map[protocol.APIKey]entry{}}
+	return &Mux{log: slog.New(slog.DiscardHandler), entries: map[protocol.APIKey]*entry{}}
 }
 
 // Handle registers the function of an api and the versions it answers. A key
@@ -54,11 +54,18 @@ func (m *Mux) Handle(key protocol.APIKey, oldest, newest int16, f Func, opts ...
 	if q := kmsg.RequestForKey(int16(key)); q == nil || newest > q.MaxVersion() || oldest > newest || oldest < 0 {
 		panic(fmt.Sprintf("handler: %s cannot be answered at versions %d to %d", key, oldest, newest))
 	}
-	e := entry{versions: protocol.VersionRange{Min: oldest, Max: newest}, f: f}
+	e := &entry{versions: protocol.VersionRange{Min: oldest, Max: newest}, f: f}
 	for _, o := range opts {
-		o(&e)
+		o(e)
 	}
 	m.entries[key] = e
+}
+
+// measure gives every api its metrics.
+func (m *Mux) measure(metrics *Metrics) {
+	for key, e := range m.entries {
+		e.metrics = metrics.of(key)
+	}
 }
 
 // Ranges gives the registered versions.
@@ -93,50 +100,54 @@ func (m *Mux) Serve(in *requestchannel.Incoming) {
 	}
 	response, err := e.f(in, r)
 	if err != nil {
-		m.end(r, err)
+		m.end(r, e, response, err)
 		return
 	}
-	m.send(r, response)
+	m.send(r, e, response)
 }
 
 // decode checks the api gate again (L3: a front end may know another version
 // of this service) and decodes the body (L4).
-func (m *Mux) decode(r *Request) (entry, error) {
+func (m *Mux) decode(r *Request) (*entry, error) {
 	if err := protocol.ParseHeader(r.Frame, &r.Header); err != nil {
-		return entry{}, err
+		return nil, err
 	}
 	e, known := m.entries[r.Header.Key]
 	if !known || !e.versions.Contains(r.Header.Version) {
-		return entry{}, fmt.Errorf("%s version %d is not answered here", r.Header.Key, r.Header.Version)
+		return nil, fmt.Errorf("%s version %d is not answered here", r.Header.Key, r.Header.Version)
 	}
 	r.ClientID = string(r.Header.ClientID)
 	r.Body = kmsg.RequestForKey(int16(r.Header.Key))
 	r.Body.SetVersion(r.Header.Version)
 	if err := r.Body.ReadFrom(r.Frame[r.Header.Body:]); err != nil {
-		return entry{}, fmt.Errorf("decode %s version %d: %w", r.Header.Key, r.Header.Version, err)
+		return nil, fmt.Errorf("decode %s version %d: %w", r.Header.Key, r.Header.Version, err)
 	}
 	return e, nil
 }
 
-func (m *Mux) end(r *Request, err error) {
+func (m *Mux) end(r *Request, e *entry, response kmsg.Response, err error) {
 	var to redirect
 	switch {
 	case errors.Is(err, ErrNoResponse):
 		r.NoOp()
 	case errors.Is(err, ErrCloseConnection):
+		if response != nil {
+			response.SetVersion(r.Header.Version)
+			e.metrics.count(response)
+		}
 		r.Incoming.Close()
 	case errors.Is(err, ErrNotTaken):
 		r.Refuse()
 	case errors.As(err, &to):
 		r.Incoming.Redirect(to.instance)
 	default:
-		m.metrics.failed(r.APIKey)
+		e.metrics.failed()
 		m.log.Error("closed a connection: handler failed", "api", r.APIKey, "version", r.APIVersion, "conn", r.ConnectionID, "client", r.ClientID, "err", err)
 		r.Incoming.Close()
 	}
 }
 
-func (m *Mux) send(r *Request, response kmsg.Response) {
+func (m *Mux) send(r *Request, e *entry, response kmsg.Response) {
 	response.SetVersion(r.Header.Version)
 	answer := requestchannel.Answer{Append: func(b []byte) []byte {
 		b = binary.BigEndian.AppendUint32(b, uint32(r.Header.CorrelationID))
@@ -150,7 +161,7 @@ func (m *Mux) send(r *Request, response kmsg.Response) {
 			answer.Throttle = time.Duration(millis) * time.Millisecond
 		}
 	}
-	m.metrics.answered(r.APIKey)
+	e.metrics.answered(response)
 	r.Send(answer)
 }
 
@@ -158,7 +169,9 @@ func (m *Mux) send(r *Request, response kmsg.Response) {
 // the others with it.
 func (m *Mux) recover(r *Request) {
 	if p := recover(); p != nil {
-		m.metrics.failed(r.APIKey)
+		if e := m.entries[r.APIKey]; e != nil {
+			e.metrics.failed()
+		}
 		m.log.Error("closed a connection: handler panicked", "api", r.APIKey, "version", r.APIVersion, "conn", r.ConnectionID, "err", p, "stack", string(debug.Stack()))
 		r.Incoming.Close()
 	}

@@ -39,7 +39,8 @@ var (
 	// ErrNoResponse ends a request that has no answer: acks=0 (M8).
 	ErrNoResponse = errors.New("handler: no response")
 	// ErrCloseConnection closes the client's connection, the one signal that a
-	// producer with acks=0 gets (M8).
+	// producer with acks=0 gets (M8). A response beside it is not sent, but its
+	// errors are counted (M7).
 	ErrCloseConnection = errors.New("handler: close connection")
 	// ErrNotTaken gives the request back: another instance, or this one later,
 	// executes it. Nothing of it may have been executed.

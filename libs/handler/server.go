@@ -34,7 +34,8 @@ type Server struct {
 // NewServer makes an instance that answers what mux does. nc carries requests
 // and small answers, large the large ones; both stay the caller's.
 func NewServer(cfg Config, mux *Mux, nc, large *nats.Conn, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
-	mux.log, mux.metrics = log, newMetrics(reg, cfg.Service)
+	mux.log = log
+	mux.measure(newMetrics(reg, cfg.Service))
 	return NewRawServer(requestchannel.ServerConfig{
 		Subjects: cfg.Subjects, Service: cfg.Service, Release: cfg.Release, Window: cfg.Window, Affinity: cfg.Affinity,
 		APIs: mux.Ranges(), Ordered: mux.OrderedKeys(), DrainTimeout: cfg.DrainTimeout,

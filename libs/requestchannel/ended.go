@@ -56,23 +56,24 @@ type Ended struct {
 	Handler       string // instance that answered, if one did
 	Security      SecurityProtocol
 	Result        Result
-	Parked        bool // was a long poll
-	Redelivered   bool // was given to a second handler because the first was lost
-	RequestBytes  int  // of the frame
-	ResponseBytes int  // of the frame
-	origin, frame []byte
+	Parked        bool   // was a long poll
+	Redelivered   bool   // was given to a second handler because the first was lost
+	RequestBytes  int    // of the frame
+	ResponseBytes int    // of the frame
+	Encoded       []byte // the origin, as AppendOrigin made it
+	Frame         []byte // nil where it has been let go
 }
 
 // Origin is what the connection's requests have in common.
 func (e *Ended) Origin() Origin {
 	var o Origin
-	_ = o.parse(e.origin) // made here
+	_ = o.parse(e.Encoded) // made here
 	return o
 }
 
 // Header is the request's header; false where the frame has been let go, or is none of Kafka's.
 func (e *Ended) Header() (h protocol.Header, ok bool) {
-	return h, e.APIKey >= 0 && len(e.frame) > 0 && protocol.ParseHeader(e.frame, &h) == nil
+	return h, e.APIKey >= 0 && len(e.Frame) > 0 && protocol.ParseHeader(e.Frame, &h) == nil
 }
 
 // ended describes p for a recorder.
@@ -80,7 +81,7 @@ func (p *Pending) ended(result Result, t Times) *Ended {
 	e := &Ended{
 		Times: t, APIKey: p.APIKey, APIVersion: p.APIVersion, Handler: p.handler, Security: p.SecurityProtocol, Result: result,
 		Parked: p.wasParked, Redelivered: p.Redelivered, RequestBytes: p.size, ResponseBytes: p.responseSize,
-		origin: p.origin, frame: p.message[min(p.header, len(p.message)):],
+		Encoded: p.origin, Frame: p.message[min(p.header, len(p.message)):],
 	}
 	if p.route != nil {
 		e.Service = p.route.service

@@ -501,7 +501,10 @@ func TestRatesChangeWhileRunning(t *testing.T) {
 	for name, set := range map[string]func(socketserver.Rate) (socketserver.Quotas, socketserver.ListenerQuotas){
 		"server":   func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { q.Rate = r; return },
 		"listener": func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { l.Rate = r; return },
-		"address":  func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) { q.RatePerIP = r; return },
+		"address": func(r socketserver.Rate) (q socketserver.Quotas, l socketserver.ListenerQuotas) {
+			q.RatePerIP = r
+			return
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := startLimited(t, socketserver.Quotas{})

@@ -16,11 +16,13 @@ var ownAPIs = []protocol.APIKey{protocol.ApiVersions, protocol.SaslHandshake, pr
 // cluster's handlers answer, whether one of them is there right now or not. It
 // runs on the connection's loop.
 func (q *requests) answerApiVersions(r *socketserver.Request, call *requestchannel.Call) {
-	q.answerHere(r, call, q.apiVersions(r).Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version)))
+	response := q.apiVersions(r)
+	q.answerHere(r, call, response.Error, response.Append(nil, r.Header.CorrelationID, answerVersion(r.Header.Version)))
 }
 
-// answerHere delivers an answer that no handler makes.
-func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call, frame []byte) {
+// answerHere delivers an answer that no handler makes, with its error code.
+func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call, code int16, frame []byte) {
+	q.metrics.answered(r.Header.Key, code)
 	q.fill(call, r)
 	q.seats.of(r.Conn.Processor).processor.Deliver([]socketserver.Response{{
 		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},

@@ -16,6 +16,7 @@ type requests struct {
 	frontEnd string
 	channel  *requestchannel.Channel
 	cluster  func() cluster.Info
+	metrics  *metrics
 	seats    seats
 }
 
@@ -37,7 +38,13 @@ func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.Clos
 		}
 	}
 	q.fill(call, r)
-	return q.channel.Submit(call), network.ReasonNone
+	if !q.channel.Submit(call) {
+		return false, network.ReasonNone
+	}
+	if call.APIKey >= 0 {
+		q.metrics.taken(r.Conn, &r.Header)
+	}
+	return true, network.ReasonNone
 }
 
 // answerIllegalState answers what belongs into an authentication where there is
@@ -47,7 +54,7 @@ func (q *requests) answerIllegalState(r *socketserver.Request, call *requestchan
 	if frame == nil {
 		return false, network.ReasonUnsupportedVersion
 	}
-	q.answerHere(r, call, frame)
+	q.answerHere(r, call, protocol.ErrorIllegalSaslState, frame)
 	return true, network.ReasonNone
 }
 
@@ -56,7 +63,19 @@ func (q *requests) fill(call *requestchannel.Call, r *socketserver.Request) {
 	c := r.Conn
 	call.APIVersion, call.Processor, call.Token, call.Broker = r.Header.Version, c.Processor, c.Token, c.Broker
 	call.Privileged, call.Origin, call.Received = c.Privileged, q.origin(c), r.Received
-	call.Frame, call.Body = r.Frame, r.Header.Body
+	call.Frame, call.Body, call.SecurityProtocol = r.Frame, r.Header.Body, securityProtocol(c.SecurityProtocol)
+}
+
+func securityProtocol(name string) requestchannel.SecurityProtocol {
+	switch name {
+	case "SSL":
+		return requestchannel.SSL
+	case "SASL_PLAINTEXT":
+		return requestchannel.SASLPlaintext
+	case "SASL_SSL":
+		return requestchannel.SASLSSL
+	}
+	return requestchannel.Plaintext
 }
 
 // gate is the api gate (L3): only what clients were told is let through.

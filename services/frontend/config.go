@@ -2,10 +2,12 @@ package frontend
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
+	"kanal/services/frontend/internal/requestlog"
 )
 
 // Config is the front end's part of the environment. Each listener takes more
@@ -88,6 +90,20 @@ type Config struct {
 	ResponseMaxBytes int64 `env:"KANAL_RESPONSE_MAX_BYTES" envDefault:"0"`
 	// RequestTimeout is how long a request waits for a handler and its answer.
 	RequestTimeout time.Duration `env:"KANAL_REQUEST_TIMEOUT" envDefault:"30s"`
+	// RequestLog is where a line for each request that has ended goes: off,
+	// memory (the newest, at /requests of KANAL_HTTP_ADDR), stderr, or a file's
+	// path (kafka.request.logger).
+	RequestLog string `env:"KANAL_REQUEST_LOG" envDefault:"off"`
+	// RequestLogSample writes one of so many of those that the rest lets through.
+	RequestLogSample int `env:"KANAL_REQUEST_LOG_SAMPLE" envDefault:"1"`
+	// RequestLogSlow leaves out what took less; the waiting of long polls does not
+	// count.
+	RequestLogSlow time.Duration `env:"KANAL_REQUEST_LOG_SLOW" envDefault:"0s"`
+	// RequestLogClients, RequestLogAPIs and RequestLogPrincipals leave out all
+	// requests but theirs, unless empty.
+	RequestLogClients    []string `env:"KANAL_REQUEST_LOG_CLIENTS"`
+	RequestLogAPIs       []string `env:"KANAL_REQUEST_LOG_APIS"`
+	RequestLogPrincipals []string `env:"KANAL_REQUEST_LOG_PRINCIPALS"`
 	// RequiredServices must have announced themselves, once, before a kafka
 	// listener opens its ports.
 	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`
@@ -118,6 +134,17 @@ func (c Config) Validate() error {
 	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "1 or more, or 0: a share of the memory")
 	bad(c.ResponseMaxBytes != 0 && c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576, or 0: a share of the memory")
 	bad(c.RequestTimeout < 100*time.Millisecond, "KANAL_REQUEST_TIMEOUT", c.RequestTimeout, "a duration of at least 100ms")
+	bad(c.RequestLog == "", "KANAL_REQUEST_LOG", c.RequestLog, "off, memory, stderr or a file's path")
+	bad(c.RequestLogSample < 1, "KANAL_REQUEST_LOG_SAMPLE", c.RequestLogSample, "at least 1")
+	bad(c.RequestLogSlow < 0, "KANAL_REQUEST_LOG_SLOW", c.RequestLogSlow, "0s or more")
+	bad(requestlog.Config{APIs: c.RequestLogAPIs}.Validate() != nil, "KANAL_REQUEST_LOG_APIS", strings.Join(c.RequestLogAPIs, ","), "names of Kafka's apis, such as Produce,Fetch")
 	_, err := c.listeners()
 	return errors.Join(append(errs, c.validateQuotas(), err)...)
+}
+
+func (c Config) requestLog() requestlog.Config {
+	return requestlog.Config{
+		Output: c.RequestLog, Sample: c.RequestLogSample, Slow: c.RequestLogSlow,
+		Clients: c.RequestLogClients, APIs: c.RequestLogAPIs, Principals: c.RequestLogPrincipals,
+	}
 }

@@ -28,6 +28,7 @@ import (
 	"kanal/libs/sasl"
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
+	"kanal/services/frontend/internal/requestlog"
 )
 
 // Service is one front end.
@@ -45,6 +46,9 @@ type Service struct {
 	requests  *requests
 	server    *socketserver.Server
 	channel   *requestchannel.Channel
+
+	metrics    *metrics
+	requestLog *requestlog.Log
 
 	saving     sync.WaitGroup // of api versions
 	stopSaving context.CancelFunc
@@ -104,7 +108,12 @@ func (s *Service) openRegistry() error {
 func (s *Service) build() (err error) {
 	s.budget = memory.NewBudget(s.cfg.QueuedMaxRequestBytes)
 	s.deps.Metrics.MustRegister(s.budget.Collectors()...)
-	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }}
+	s.metrics = newMetrics(s.deps.Metrics)
+	s.requestLog = requestlog.New(s.log, s.deps.Metrics)
+	if err := s.requestLog.Update(s.cfg.requestLog()); err != nil {
+		return err
+	}
+	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }, metrics: s.metrics}
 	if s.channel, err = requestchannel.NewChannel(s.channelConfig(), s.nc, s.large, s.requests, s.log); err != nil {
 		return err
 	}
@@ -141,7 +150,7 @@ func (s *Service) channelConfig() requestchannel.ChannelConfig {
 		QueuedMaxRequests: s.cfg.QueuedMaxRequests, Budget: s.budget,
 		ParkedMaxBytes: s.cfg.ParkedMaxBytes, ResponseMaxBytes: s.cfg.ResponseMaxBytes,
 		RequestTimeout: s.cfg.RequestTimeout, ProbeInterval: probeInterval, Now: socketserver.Now,
-		Metrics: requestchannel.NewChannelMetrics(s.deps.Metrics),
+		Metrics: s.metrics.channel, Recorder: s.requestLog,
 	}
 	if s.registry != nil {
 		saving, stop := context.WithCancel(context.Background())
@@ -300,5 +309,11 @@ func (s *Service) close() {
 		if nc != nil {
 			nc.Close()
 		}
+	}
+	if s.metrics != nil {
+		s.metrics.unregister()
+	}
+	if s.requestLog != nil {
+		s.requestLog.Close()
 	}
 }

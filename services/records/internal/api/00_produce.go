@@ -224,7 +224,7 @@ func finishProduce(q *kmsg.ProduceRequest, resp *kmsg.ProduceResponse, tasks []p
 	case q.Acks != 0:
 		return resp, nil
 	case failed:
-		return nil, handler.ErrCloseConnection
+		return resp, handler.ErrCloseConnection
 	}
 	return nil, handler.ErrNoResponse
 }
