@@ -1,5 +1,7 @@
 package network
 
+import "crypto/tls"
+
 // Channel is one connection of a Selector (KafkaChannel). It belongs to the selector's goroutine.
 type Channel struct {
 	// immutable after Register or Connect
@@ -8,6 +10,8 @@ type Channel struct {
 	transport  Transport
 	Attachment any // the owner's own, set by Register's caller
 
+	// ready tells that the transport's handshake is over; before, the channel is not read from (KafkaChannel.ready).
+	ready bool
 	state MuteState
 	// readable tells that a read may bring something; muting leaves it alone, so that what happened to a muted channel
 	// is known when it is read again.
@@ -38,6 +42,9 @@ func (c *Channel) Token() uint64 { return c.token }
 // State is the channel's mute state.
 func (c *Channel) State() MuteState { return c.state }
 
+// Ready tells whether the handshakes of the channel's transport are over.
+func (c *Channel) Ready() bool { return c.ready }
+
 // Closed tells whether the channel was closed; nothing can be done with it any more.
 func (c *Channel) Closed() bool { return c.closed }
 
@@ -55,4 +62,12 @@ func (c *Channel) Handle(e MuteEvent) error {
 	next, err := c.state.Handle(e)
 	c.state = next
 	return err
+}
+
+// TLS tells what the TLS handshake of a ready channel settled; false without TLS.
+func (c *Channel) TLS() (state tls.ConnectionState, ok bool) {
+	if t, is := c.transport.(*tlsTransport); is && c.ready {
+		return t.conn.ConnectionState(), true
+	}
+	return state, false
 }

@@ -43,7 +43,7 @@ func (s *Selector) forget(c *Channel) {
 // discard reads once what the peer has sent in vain. The kernel answers a close with unread bytes by a reset, and that
 // would throw away the last answers before the peer has read them.
 func (s *Selector) discard(c *Channel) {
-	if !c.ended && c.transport == &c.plain {
+	if !c.ended {
 		_, _, _ = c.plain.Read(s.gathered)
 	}
 }
@@ -72,6 +72,10 @@ func (s *Selector) recycle(n *node) {
 
 // failure tells a peer that went away from our own trouble.
 func failure(err error, other CloseReason) CloseReason {
+	var layer *layerError
+	if errors.As(err, &layer) {
+		return layer.reason
+	}
 	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ETIMEDOUT) {
 		return ReasonPeerReset
 	}

@@ -6,14 +6,17 @@ type CloseReason uint8
 // The reasons. The first group is normal life, the second a limit that the peer met, the third who the peer is, or is
 // not, the fourth the peer's fault, the last ours.
 const (
-	ReasonNone            CloseReason = iota // not closed
-	ReasonPeerClosed                         // the peer closed after its last answer
-	ReasonPeerReset                          // the peer reset the connection, or went away with answers unread
-	ReasonHandlerClosed                      // the handler answered CloseConnection (M8, M9)
-	ReasonIdleExpired                        // nothing came for the idle time (K1)
-	ReasonShutdown                           // this server stops
-	ReasonListenerRemoved                    // its listener was removed while the server runs (W8)
+	ReasonNone             CloseReason = iota // not closed
+	ReasonPeerClosed                          // the peer closed after its last answer
+	ReasonPeerReset                           // the peer reset the connection, or went away with answers unread
+	ReasonHandshakeAborted                    // the peer went away within the TLS handshake or the PROXY header (P7)
+	ReasonHandlerClosed                       // the handler answered CloseConnection (M8, M9)
+	ReasonIdleExpired                         // nothing came for the idle time (K1)
+	ReasonShutdown                            // this server stops
+	ReasonListenerRemoved                     // its listener was removed while the server runs (W8)
 
+	ReasonTLSHandshakeDeadline   // the TLS handshake was not over in time
+	ReasonProxyHeaderDeadline    // the PROXY header was not complete in time
 	ReasonFirstRequestDeadline   // no complete request came in time after connecting
 	ReasonWriteDeadline          // the peer took nothing of what was due to it for too long
 	ReasonMemoryPressure         // partial frames had more than their half of the memory, and its bytes came longest ago
@@ -22,13 +25,19 @@ const (
 	ReasonTooManyConnectionsOfIP // refused: the address has as many as it may (D3)
 	ReasonConnectionRateOfIP     // refused: the address connects too often (C8, D11)
 
-	ReasonAuthenticationFailed // the client could not prove who it is (N7)
-	ReasonUnsupportedMechanism // a SASL mechanism that is not enabled (N6), or no Kafka at all (N3)
-	ReasonIllegalSASLState     // what has no place at this point of an authentication (N4)
-	ReasonSessionExpired       // a request after the session's end (N14)
+	ReasonAuthenticationFailed  // the client could not prove who it is (N7)
+	ReasonTLSCertificateRefused // the client's certificate is missing, not trusted, expired, or maps to no principal (P6, P7)
+	ReasonUnsupportedMechanism  // a SASL mechanism that is not enabled (N6), or no Kafka at all (N3)
+	ReasonIllegalSASLState      // what has no place at this point of an authentication (N4)
+	ReasonSessionExpired        // a request after the session's end (N14)
 
 	ReasonInvalidSize        // a frame's size below 0 or above the limit (I3)
 	ReasonTLSOnPlaintext     // a TLS handshake on a plaintext port, which would read as a huge size
+	ReasonPlaintextOnTLS     // bytes on a TLS port that are no TLS (P7)
+	ReasonTLSHandshakeFailed // no version or cipher in common, an alert of the peer, and the like (P7)
+	ReasonTLSFailed          // after the handshake: a broken record, a renegotiation, an alert (P13)
+	ReasonProxyUntrusted     // a listener that requires a PROXY header was reached from an address that may not send one
+	ReasonInvalidProxyHeader // the PROXY header is missing or malformed
 	ReasonInvalidRequest     // a request header that cannot be parsed (L2)
 	ReasonUnsupportedAPI     // an api key that this listener does not answer (L3)
 	ReasonUnsupportedVersion // a version of an api that this listener does not answer (L3)
@@ -47,11 +56,13 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"none", "peer_closed", "peer_reset", "handler_closed", "idle_expired", "shutdown", "listener_removed",
-	"first_request_deadline", "write_deadline", "memory_pressure", "excess_connection", "too_many_connections",
+	"none", "peer_closed", "peer_reset", "handshake_aborted", "handler_closed", "idle_expired", "shutdown", "listener_removed",
+	"tls_handshake_deadline", "proxy_header_deadline", "first_request_deadline", "write_deadline", "memory_pressure", "excess_connection",
+	"too_many_connections",
 	"too_many_connections_of_ip", "connection_rate_of_ip",
-	"authentication_failed", "unsupported_mechanism", "illegal_sasl_state", "session_expired",
-	"invalid_size", "tls_on_plaintext", "invalid_request", "unsupported_api", "unsupported_version",
+	"authentication_failed", "tls_certificate_refused", "unsupported_mechanism", "illegal_sasl_state", "session_expired",
+	"invalid_size", "tls_on_plaintext", "plaintext_on_tls", "tls_handshake_failed", "tls_failed",
+	"proxy_untrusted", "invalid_proxy_header", "invalid_request", "unsupported_api", "unsupported_version",
 	"read_failed", "write_failed", "connect_failed", "register_failed", "illegal_state", "no_handler", "deadline",
 	"frame_let_go", "internal",
 }
@@ -74,7 +85,7 @@ func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= Reason
 
 // Limit tells whether the connection met a limit that was set for it.
 func (r CloseReason) Limit() bool {
-	return r >= ReasonFirstRequestDeadline && r <= ReasonConnectionRateOfIP
+	return r >= ReasonTLSHandshakeDeadline && r <= ReasonConnectionRateOfIP
 }
 
 // Authentication tells whether the peer did not prove who it is, or no longer.
@@ -85,7 +96,7 @@ func (r CloseReason) Authentication() bool {
 // fromPeer tells whether the connection is already gone, or as good as, so that nothing can be written to it any more.
 func (r CloseReason) fromPeer() bool {
 	switch r {
-	case ReasonPeerReset, ReasonReadFailed, ReasonWriteFailed, ReasonConnectFailed, ReasonWriteDeadline:
+	case ReasonPeerReset, ReasonHandshakeAborted, ReasonReadFailed, ReasonWriteFailed, ReasonConnectFailed, ReasonWriteDeadline:
 		return true
 	}
 	return false

@@ -22,7 +22,8 @@ func (s *Selector) Connect(address netip.AddrPort, attachment any) (*Channel, er
 		unix.Close(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	c := &Channel{plain: plaintext{fd}, Attachment: attachment, connecting: true, armed: true, full: true}
+	c := &Channel{plain: plaintext{fd}, ready: true, Attachment: attachment, connecting: true, armed: true, full: true}
+	c.transport = &c.plain
 	if _, err := s.add(c, epoll.Readable|epoll.Writable); err != nil {
 		unix.Close(fd)
 		return nil, err

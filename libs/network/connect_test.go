@@ -115,7 +115,7 @@ func TestMutedChannel(t *testing.T) {
 	}
 	defer unix.Close(fds[1])
 	s := newSelector(t, Config{MaxReceiveSize: 100})
-	c, err := s.Register(fds[0], nil, nil)
+	c, err := s.Register(fds[0], Layers{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

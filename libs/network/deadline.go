@@ -11,17 +11,21 @@ type Deadlines struct {
 	// Idle is how long a channel may go without an event (connections.max.idle.ms, K1, K2). A channel that waits for us
 	// is not idle: see mayBeIdle.
 	Idle time.Duration
-	// FirstReceive is how long a channel may take until its first receive is complete.
+	// Handshake is how long a channel may take until its transport is ready. Only then the others count.
+	Handshake time.Duration
+	// FirstReceive is how long a channel may take, once it is ready, until its first receive is complete.
 	FirstReceive time.Duration
 	// Write is how long a peer may take nothing of what is due to it. Noticed up to a quarter late.
 	Write time.Duration
 }
 
-func (d *Deadlines) any() bool { return d.Idle > 0 || d.FirstReceive > 0 || d.Write > 0 }
+func (d *Deadlines) any() bool {
+	return d.Idle > 0 || d.Handshake > 0 || d.FirstReceive > 0 || d.Write > 0
+}
 
 // timing is a channel's part in the deadlines. Times are Config.Now's.
 type timing struct {
-	since   int64 // registered
+	since   int64 // registered, or ready
 	active  int64 // last event or unmuting (the stamp of Kafka's LRU map, K1)
 	stalled int64 // last sign of the peer taking bytes, while full
 	asked   int64 // when the socket was last asked for it
@@ -69,7 +73,12 @@ func (s *Selector) stall(c *Channel) {
 		return
 	}
 	c.stalled, c.asked, c.unacked = s.now, s.now, unacked(c)
-	if due, _ := s.due(c); due < c.due {
+	s.hasten(c)
+}
+
+// hasten moves a channel up that has become due earlier.
+func (s *Selector) hasten(c *Channel) {
+	if due, _ := s.due(c); c.place > 0 && due < c.due {
 		c.due = due
 		s.timers.up(c.place)
 	}
@@ -81,6 +90,12 @@ func (s *Selector) due(c *Channel) (int64, CloseReason) {
 	earlier := func(from int64, limit time.Duration, r CloseReason) {
 		if at := from + int64(limit); limit > 0 && at < due {
 			due, reason = at, r
+		}
+	}
+	if !c.ready && !c.connecting {
+		earlier(c.since, s.deadlines.Handshake, overdue(c.transport))
+		if s.deadlines.Handshake > 0 {
+			return due, reason
 		}
 	}
 	if s.mayBeIdle(c) {

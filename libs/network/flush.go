@@ -31,11 +31,16 @@ func (s *Selector) flush(c *Channel) {
 		s.CloseChannel(c, failure(err, ReasonWriteFailed), err)
 		return
 	}
-	if c.full = full; full {
-		s.stall(c)
+	if c.full = false; full {
+		s.becomeFull(c)
 		return
 	}
 	s.resume(c) // an ended channel closes after its last answer
+}
+
+func (s *Selector) becomeFull(c *Channel) {
+	c.full = true
+	s.stall(c)
 }
 
 func (s *Selector) write(c *Channel) (full bool, err error) {
@@ -51,6 +56,10 @@ func (s *Selector) write(c *Channel) (full bool, err error) {
 		if n < len(chunk) {
 			return true, nil
 		}
+	}
+	if c.transport.HasPendingWrites() {
+		_, err = c.transport.Write(nil)
+		return c.transport.HasPendingWrites(), err
 	}
 	return false, nil
 }

@@ -2,8 +2,6 @@ package network
 
 import (
 	"bytes"
-
-	"kanal/libs/epoll"
 )
 
 // Moving is a channel on its way from one selector to another. It belongs to one goroutine at a time, and its socket is
@@ -21,7 +19,7 @@ type Moving struct {
 // Quiet tells that nothing is under way on a channel, so that it may move: nothing to be sent, no request without its
 // answer, no throttle, no end of stream on its way. What has arrived of its next requests moves with it.
 func (c *Channel) Quiet() bool {
-	return !c.closed && !c.connecting && c.state <= Muted && c.out.head == nil && !c.peerClosed && !c.ended
+	return !c.closed && c.ready && !c.full && c.state <= Muted && c.out.head == nil && !c.peerClosed && !c.ended
 }
 
 // Detach takes a quiet channel out of the selector without closing it; for this selector it is gone. The receives of
@@ -45,8 +43,8 @@ func (s *Selector) Detach(c *Channel) (*Moving, error) {
 // Attach takes over a channel that another selector has let go. It has a new token, is not muted, and its deadlines run
 // on. On an error it remains the caller's.
 func (s *Selector) Attach(m *Moving, attachment any) (*Channel, error) {
-	c := &Channel{plain: m.plain, transport: m.transport, Attachment: attachment, readable: m.readable}
-	if _, err := s.add(c, epoll.Readable); err != nil {
+	c := &Channel{plain: m.plain, Attachment: attachment, readable: m.readable, ready: true}
+	if _, err := s.add(c, s.rebuild(c, m.transport)); err != nil {
 		return nil, err
 	}
 	if m.confined {

@@ -11,6 +11,7 @@ import (
 func (s *Selector) Poll(timeout time.Duration) error {
 	s.retire()
 	s.flushDirty()
+	s.takePosted()
 	if s.busy() {
 		timeout = 0
 	}
@@ -44,7 +45,7 @@ func (s *Selector) await(timeout time.Duration) ([]epoll.Event, error) {
 // busy tells that the owner has results to work through, or Poll channels to serve.
 func (s *Selector) busy() bool {
 	return len(s.ready)-s.blocked+len(s.dirty)+len(s.completed.filling)+len(s.disconnected.filling)+
-		len(s.halfClosed.filling)+len(s.connected.filling) > 0
+		len(s.halfClosed.filling)+len(s.prepared.filling)+len(s.connected.filling) > 0
 }
 
 // retire ends the last pass: the scratch is free again.
@@ -75,6 +76,10 @@ func (s *Selector) note(e *epoll.Event) {
 	if c.connecting && !s.finishConnect(c) {
 		return
 	}
+	if !c.ready {
+		s.noteUnready(c, e)
+		return
+	}
 	if e.Is(epoll.Broken) {
 		err := socketError(c.plain.fd)
 		s.CloseChannel(c, ReasonPeerReset, err)
@@ -83,12 +88,18 @@ func (s *Selector) note(e *epoll.Event) {
 	if e.Is(epoll.Readable | epoll.PeerClosed) {
 		c.readable = true
 	}
-	if e.Is(epoll.PeerClosed) && !c.peerClosed {
-		c.peerClosed = true
-		s.halfClosed.add(c)
+	if e.Is(epoll.PeerClosed) {
+		s.noteHalfClose(c)
 	}
-	if e.Is(epoll.Writable) && c.out.head != nil {
+	if e.Is(epoll.Writable) && (c.full || c.out.head != nil) {
 		s.flush(c)
 	}
 	s.resume(c)
+}
+
+func (s *Selector) noteHalfClose(c *Channel) {
+	if !c.peerClosed {
+		c.peerClosed = true
+		s.halfClosed.add(c)
+	}
 }

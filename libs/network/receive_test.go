@@ -47,6 +47,10 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (w *wire) Handshake() (bool, error) { return true, nil }
+
+func (w *wire) HasPendingWrites() bool { return false }
+
 func (w *wire) Close() error { w.closed = true; return nil }
 
 func newSelector(t testing.TB, cfg Config) *Selector {
@@ -72,10 +76,11 @@ func attach(t testing.TB, s *Selector, w *wire) *Channel {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	c, err := s.Register(fd, w, nil)
+	c, err := s.Register(fd, Layers{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.transport = w
 	return c
 }
 

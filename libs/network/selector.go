@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"iter"
+	"sync"
 
 	"kanal/libs/epoll"
 	"kanal/libs/memory"
@@ -82,9 +83,14 @@ type Selector struct {
 	blocked  int        // of ready: wait until the budget lets the selector read on
 	partials partials
 
+	posted   posted         // channels whose handshake has moved on in a goroutine of its own
+	inFlight sync.WaitGroup // those goroutines
+	cipher   *ciphertext    // scratch of all TLS transports, made with the first
+
 	receives     []Receive
 	completed    results[CompletedSend]
 	halfClosed   results[*Channel]
+	prepared     results[*Channel]
 	disconnected results[Closed]
 	connected    results[*Channel]
 }
@@ -114,16 +120,14 @@ func (s *Selector) Wake() { s.poller.Wake() }
 // ClearWake forgets the wake-ups so far; the loop calls it before it looks at its doors.
 func (s *Selector) ClearWake() { s.poller.ClearWake() }
 
-// Register takes over a connected non-blocking socket; t is nil for plaintext. On an error the socket remains the
-// caller's.
-func (s *Selector) Register(fd int, t Transport, attachment any) (*Channel, error) {
-	return s.add(&Channel{plain: plaintext{fd}, transport: t, Attachment: attachment}, epoll.Readable)
+// Register takes over a connected non-blocking socket, plaintext if there are no layers. On an error the socket remains
+// the caller's.
+func (s *Selector) Register(fd int, layers Layers, attachment any) (*Channel, error) {
+	c := &Channel{plain: plaintext{fd}, Attachment: attachment, ready: layers == Layers{}}
+	return s.add(c, s.build(c, layers))
 }
 
 func (s *Selector) add(c *Channel, interest uint32) (*Channel, error) {
-	if c.transport == nil {
-		c.transport = &c.plain
-	}
 	c.limit = s.limit
 	slot, err := s.takeSlot()
 	if err != nil {
@@ -198,6 +202,10 @@ func (s *Selector) HalfClosed() []*Channel { return s.halfClosed.take() }
 
 // Disconnected gives the channels closed since it was last called, whoever closed them: there is no other way out.
 func (s *Selector) Disconnected() []Closed { return s.disconnected.take() }
+
+// Prepared gives the channels that have become ready since it was last called, closed ones included; those that were
+// ready when they were registered are not among them.
+func (s *Selector) Prepared() []*Channel { return s.prepared.take() }
 
 // Connected gives the outgoing channels that are established since it was last called.
 func (s *Selector) Connected() []*Channel { return s.connected.take() }
@@ -282,6 +290,7 @@ func (s *Selector) Close() error {
 	for c := range s.Channels() {
 		s.CloseChannel(c, ReasonShutdown, nil)
 	}
+	s.inFlight.Wait()
 	s.share.Leave()
 	return s.poller.Close()
 }

@@ -18,7 +18,7 @@ func pair(t testing.TB, s *Selector) (*Channel, int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fds[1]) })
-	c, err := s.Register(fds[0], nil, nil)
+	c, err := s.Register(fds[0], Layers{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +101,11 @@ func TestCloseOfTheSelectorClosesAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Close(fd) })
-		if _, err := s.Register(fd, transport, i); err != nil {
+		c, err := s.Register(fd, Layers{}, i)
+		if err != nil {
 			t.Fatal(err)
 		}
+		c.transport = transport
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

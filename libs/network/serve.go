@@ -38,6 +38,9 @@ const turnBytes = 256 << 10
 
 // serve cuts the channel's next frame out of what is here, reading as long as that needs (F4, F5).
 func (s *Selector) serve(c *Channel) {
+	if !c.ready && !s.prepare(c) {
+		return
+	}
 	for budget := turnBytes; !c.closed && c.state == NotMuted; {
 		if served, err := s.cut(c); served {
 			return
@@ -106,10 +109,14 @@ func (s *Selector) read(c *Channel) int {
 		c.partial.grew = s.now
 	}
 	c.readable = more || c.peerClosed && n > 0 // the end of stream is no edge of its own
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		c.ended, c.readable = true, false
-	} else if err != nil {
+		s.noteHalfClose(c) // a close_notify has no event of its own
+	case err != nil:
 		s.CloseChannel(c, failure(err, ReasonReadFailed), err)
+	case c.transport.HasPendingWrites(): // of its own making
+		s.becomeFull(c)
 	}
 	return n
 }

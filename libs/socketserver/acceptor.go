@@ -22,6 +22,7 @@ type acceptor struct {
 	counts   *listenerMetrics
 	quotas   *connectionQuotas
 	quota    *listenerQuota
+	tls      *listenerTLS // nil without
 	// orderExcess asks the processors of the other listeners to close excess connections.
 	orderExcess func()
 
@@ -59,6 +60,7 @@ func (a *acceptor) start() (err error) {
 		}
 	}
 	a.stopped, a.ended = make(chan struct{}), make(chan struct{})
+	a.tls.watch()
 	go a.run()
 	return nil
 }
@@ -69,6 +71,7 @@ func (a *acceptor) stop() {
 		close(a.stopped)
 		a.poller.Wake()
 		<-a.ended
+		a.tls.stop()
 	}
 	if a.poller != nil {
 		_ = a.poller.Close()

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"kanal/libs/memory"
 	"kanal/libs/network"
+	"kanal/libs/ssl"
 )
 
 // Kind says what a listener's frames are.
@@ -34,7 +36,7 @@ type Config struct {
 type ListenerConfig struct {
 	Name             string // unique, as in KANAL_LISTENERS (listeners)
 	Kind             Kind
-	SecurityProtocol string // PLAINTEXT if empty
+	SecurityProtocol string // PLAINTEXT (also if empty), SSL, SASL_PLAINTEXT or SASL_SSL
 	Host             string // empty: every address; localhost: both loopbacks
 	Port             int    // 0: whatever is free, on each broker port anew
 	Brokers          int    // 1 (also if 0): broker 1 is at Port; more: Port is for bootstrap and broker i at Port + i
@@ -54,11 +56,13 @@ type ListenerConfig struct {
 	// (connection.failed.authentication.delay.ms, N16).
 	FailedAuthenticationDelay time.Duration
 
+	TLS    ssl.Config // SSL and SASL_SSL: certificates and what is asked of clients
 	Quotas ListenerQuotas
 
 	// How long a connection is kept that brings nothing; 0 or less: for ever.
 	MaxIdle             time.Duration // without an event (connections.max.idle.ms, K1)
-	FirstRequestTimeout time.Duration // from accept to the first complete request
+	HandshakeTimeout    time.Duration // from accept to the end of the TLS handshake
+	FirstRequestTimeout time.Duration // from then, or from accept, to the first complete request
 	WriteTimeout        time.Duration // while the peer takes nothing of the answers that are due to it
 }
 
@@ -72,8 +76,15 @@ func (l ListenerConfig) withDefaults() ListenerConfig {
 	return l
 }
 
+var securityProtocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
+
+// encrypted tells that the listener speaks TLS.
+func (l *ListenerConfig) encrypted() bool {
+	return l.SecurityProtocol == "SSL" || l.SecurityProtocol == "SASL_SSL"
+}
+
 func (l *ListenerConfig) deadlines() network.Deadlines {
-	return network.Deadlines{Idle: l.MaxIdle, FirstReceive: l.FirstRequestTimeout, Write: l.WriteTimeout}
+	return network.Deadlines{Idle: l.MaxIdle, Handshake: l.HandshakeTimeout, FirstReceive: l.FirstRequestTimeout, Write: l.WriteTimeout}
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -101,7 +112,7 @@ func (l ListenerConfig) validate() error {
 	bad(l.Processors < 0, "%d processors", l.Processors)
 	bad(l.Backlog < 0, "backlog of %d", l.Backlog)
 	bad(l.MaxRequestSize < 0, "requests of at most %d bytes", l.MaxRequestSize)
-	bad(l.SecurityProtocol != "PLAINTEXT" && l.SecurityProtocol != "SASL_PLAINTEXT", "security protocol %s is not supported", l.SecurityProtocol)
+	bad(!slices.Contains(securityProtocols, l.SecurityProtocol), "security protocol %s is none of %v", l.SecurityProtocol, securityProtocols)
 	bad(l.needsAuthentication() != (l.Authentication != nil), "security protocol %s, authentication configured: %t", l.SecurityProtocol, l.Authentication != nil)
 	bad(l.needsAuthentication() && l.Kind == KindFrames, "kind frames has no authentication")
 	bad(l.MaxReceiveBeforeLogin < 0, "frames of at most %d bytes before login", l.MaxReceiveBeforeLogin)

@@ -37,6 +37,7 @@ func (p *Processor) ended(c *connection, reason network.CloseReason, err error) 
 	p.open.Add(-1)
 	p.counts.connections.Dec()
 	c.client.leave()
+	c.tls.leave()
 	c.slot.release(c.excess)
 	if c.login != nil {
 		c.login.gone.Store(true)

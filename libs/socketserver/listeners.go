@@ -25,7 +25,11 @@ func (s *Server) add(l ListenerConfig) (*acceptor, error) {
 		listener: l, pool: newPool(s.assignment), counts: s.metrics.ofListener(&l), log: s.log.With("listener", l.Name),
 		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
 	}
-	if err := s.grow(a, l.Processors); err != nil {
+	var err error
+	if a.tls, err = newListenerTLS(&l, s.handshakes, s.metrics, a.log); err == nil {
+		err = s.grow(a, l.Processors)
+	}
+	if err != nil {
 		s.quotas.remove(a.quota)
 		s.metrics.forgetListener(l.Name)
 		return nil, err

@@ -16,6 +16,10 @@ type metrics struct {
 	closed      *prometheus.CounterVec // listener, reason
 	acceptErrs  *prometheus.CounterVec // listener
 	throttled   *prometheus.CounterVec // listener, quota
+	handshakes  *prometheus.CounterVec // listener
+	loads       *prometheus.CounterVec // listener, result
+	expiry      *prometheus.GaugeVec   // listener
+	encrypted   *population            // protocol, cipher
 	blocked     *blockedTimes          // listener
 	held        *prometheus.GaugeVec   // listener
 	clients     *population            // software, software_version
@@ -39,6 +43,10 @@ func newMetrics() *metrics {
 		closed:      counter("kanal_connections_closed_total", "Connections closed.", "listener", "reason"),
 		acceptErrs:  counter("kanal_acceptor_errors_total", "Accepts that failed.", "listener"),
 		throttled:   counter("kanal_acceptor_throttled_seconds_total", "Time that connections were made to wait for a rate: the listener's or the server's (quota listener), or their address's (quota ip).", "listener", "quota"),
+		handshakes:  counter("kanal_tls_handshakes_total", "TLS handshakes completed.", "listener"),
+		loads:       counter("kanal_tls_certificate_loads_total", "Attempts to load changed certificates.", "listener", "result"),
+		expiry:      gauge("kanal_tls_certificate_expiry_timestamp_seconds", "When the listener's certificate expires.", "listener"),
+		encrypted:   newPopulation("kanal_tls_connections", "Open connections by TLS protocol and cipher.", "protocol", "cipher"),
 		blocked:     &blockedTimes{m: map[string]*stopwatch{}},
 		held:        gauge("kanal_connections_held", "Refused connections that are kept open for a while.", "listener"),
 		clients:     newPopulation("kanal_client_connections", "Open connections by the software that the client has named.", "software", "software_version"),
@@ -66,6 +74,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 func (m *metrics) all() []prometheus.Collector {
 	return append(m.logins.all(),
 		m.connections, m.accepted, m.closed, m.acceptErrs, m.throttled, m.blocked, m.held, m.clients,
+		m.handshakes, m.loads, m.expiry, m.encrypted,
 		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors)
 }
 
@@ -116,6 +125,7 @@ func (m *metrics) ofListener(l *ListenerConfig) *listenerMetrics {
 func (m *metrics) forgetListener(name string) {
 	m.connections.DeletePartialMatch(prometheus.Labels{"listener": name})
 	m.held.DeleteLabelValues(name)
+	m.expiry.DeleteLabelValues(name)
 }
 
 // forgetProcessor ends all that is told of a processor (W9).

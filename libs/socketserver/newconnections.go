@@ -69,7 +69,7 @@ func (p *Processor) configure(s socket) {
 	if err == nil {
 		c := p.connection(s, local)
 		var ch *network.Channel
-		if ch, err = p.sel.Register(s.fd, nil, c); err == nil {
+		if ch, err = p.sel.Register(s.fd, p.tls.layers(), c); err == nil {
 			c.Token = ch.Token()
 			p.beginLogin(ch, c)
 			p.counts.connections.Inc()

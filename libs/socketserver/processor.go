@@ -24,6 +24,7 @@ type Processor struct {
 	workers  *workers
 	pool     *pool // those of the same listener
 	sel      *network.Selector
+	tls      *listenerTLS  // nil without
 	drained  chan struct{} // closed when a draining loop has no connection left, or has ended
 	gone     chan struct{} // closed when the loop has ended and nothing refers to it any more
 
@@ -52,7 +53,8 @@ type Processor struct {
 type connection struct {
 	Connection
 	slot   slot
-	login  *login // nil: there is none, or it is over for good
+	login  *login  // nil: there is none, or it is over for good
+	tls    *member // of the connections by protocol and cipher
 	parked bool
 	excess bool // closed because there were too many (D7)
 }
@@ -64,7 +66,7 @@ func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
 		return nil, err
 	}
 	p := &Processor{
-		id: id, listener: l, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, sel: sel, log: a.log.With("processor", id),
+		id: id, listener: l, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, tls: a.tls, sel: sel, log: a.log.With("processor", id),
 		counts: a.counts, metrics: s.metrics.ofProcessor(l.Name, id), clients: s.metrics.clients, seen: s.metrics.processors,
 		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{},
 	}
@@ -88,6 +90,7 @@ func (p *Processor) run() {
 		p.endThrottles()
 		p.endFailures()
 		p.poll()
+		p.processPrepared()
 		p.processCompletedReceives()
 		p.processCompletedSends()
 		p.processDisconnected()

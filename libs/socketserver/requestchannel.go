@@ -36,9 +36,10 @@ type Request struct {
 	Received int64           // Now when it was complete
 }
 
-// Connection is what a request channel may know of a connection. It is immutable but for Software*, Broker and Tag, which
-// only the loop touches: within Submit they are the request channel's to set (Software* by SetSoftware); and Token and
-// Processor, which change when it moves to another processor, while no request of it is under way.
+// Connection is what a request channel may know of a connection. It is immutable from its first request on, but for
+// Software*, Broker and Tag, which only the loop touches: within Submit they are the request channel's to set (Software*
+// by SetSoftware); and Token and Processor, which change when it moves to another processor, while no request of it is
+// under way.
 type Connection struct {
 	Token            uint64 // never used again by its processor
 	ID               string // for people and logs (E3)
@@ -49,7 +50,9 @@ type Connection struct {
 	Broker           int32  // by the port it came to; 0: the bootstrap port
 	SecurityProtocol string
 	Privileged       bool
-	Principal        string
+	Principal        string // by the client's certificate, else User:ANONYMOUS
+	TLSProtocol      string // such as TLSv1.3, empty without TLS
+	TLSCipher        string // its IANA name
 	ClientAddress    string // numeric, without port
 	SoftwareName     string // from ApiVersions (L7)
 	SoftwareVersion  string

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kanal/libs/memory"
+	"kanal/libs/network"
 )
 
 var (
@@ -20,6 +22,8 @@ var (
 	ErrClosed = errors.New("socketserver: closed")
 	// ErrNoListener reports a listener that does not exist.
 	ErrNoListener = errors.New("socketserver: no such listener")
+	// ErrNoTLS reports UpdateTLS for a listener that does not speak TLS.
+	ErrNoTLS = errors.New("socketserver: no TLS listener")
 )
 
 // Server owns the acceptors and processors of all listeners (SocketServer, A1).
@@ -33,6 +37,7 @@ type Server struct {
 	budget     *memory.Budget
 	metrics    *metrics
 	workers    *workers
+	handshakes *network.Handshakes
 	reg        prometheus.Registerer
 	log        *slog.Logger
 
@@ -61,7 +66,8 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	}
 	s := &Server{
 		rc: rc, assignment: cfg.Assignment, quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
-		workers: newWorkers(), budget: cfg.Budget, leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
+		workers: newWorkers(), budget: cfg.Budget, handshakes: network.NewHandshakes(handshakesUnderWay, runtime.NumCPU()),
+		leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
 	for _, l := range listeners {
 		if _, err := s.add(l); err != nil {

@@ -110,10 +110,10 @@ func TestPortInUse(t *testing.T) {
 
 func TestBadConfiguration(t *testing.T) {
 	_, err := socketserver.New(socketserver.Config{Listeners: []socketserver.ListenerConfig{
-		{Name: "A", Port: 70000}, {Name: "B", SecurityProtocol: "SSL"}, {Name: "B"}, {Name: "C", Kind: socketserver.KindFrames}, {},
+		{Name: "A", Port: 70000}, {Name: "B", SecurityProtocol: "TLS"}, {Name: "B"}, {Name: "C", Kind: socketserver.KindFrames}, {},
 		{Name: "D", Port: 65530, Brokers: 10},
 	}}, nil, slog.New(slog.NewTextHandler(io.Discard, nil)), nil)
-	for _, part := range []string{"70000", "SSL", "twice", "needs a handler", "no name", "10 brokers"} {
+	for _, part := range []string{"70000", "TLS", "twice", "needs a handler", "no name", "10 brokers"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not say %q", err, part)
 		}

@@ -40,6 +40,11 @@ type Config struct {
 	// 0 or less: for ever. One whose request is under way is not idle, unlike in
 	// Kafka.
 	MaxIdle time.Duration `env:"KANAL_CONNECTIONS_MAX_IDLE" envDefault:"10m"`
+	// SSL is for all listeners with TLS that do not set their own.
+	SSL `envPrefix:"KANAL_"`
+	// HandshakeTimeout is how long a new connection may take for its TLS handshake;
+	// 0 or less: for ever.
+	HandshakeTimeout time.Duration `env:"KANAL_HANDSHAKE_TIMEOUT" envDefault:"10s"`
 	// FirstByteTimeout is how long a new connection may take until its first
 	// request is complete; 0 or less: for ever.
 	FirstByteTimeout time.Duration `env:"KANAL_FIRST_BYTE_TIMEOUT" envDefault:"30s"`

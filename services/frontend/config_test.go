@@ -74,7 +74,7 @@ func TestErrorsNameTheVariable(t *testing.T) {
 		{"KANAL_ADVERTISED_LISTENERS", "X://h:1", []string{"KANAL_ADVERTISED_LISTENERS", "X://h:1"}},
 		{"KANAL_LISTENER_PLAINTEXT_KIND", "http", []string{"KANAL_LISTENER_PLAINTEXT_KIND", "http", "kafka or frames"}},
 		{"KANAL_LISTENER_PLAINTEXT_KIND", "frames", []string{"KANAL_LISTENER_PLAINTEXT_HANDLER"}},
-		{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "SSL", []string{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "SSL"}},
+		{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "TLS", []string{"KANAL_LISTENER_PLAINTEXT_PROTOCOL", "TLS", "SASL_SSL"}},
 		{"KANAL_BROKERS", "0", []string{"KANAL_BROKERS", "1 to 1000"}},
 		{"KANAL_BROKERS", "many", []string{"KANAL_BROKERS", "many", "whole number"}},
 		{"KANAL_REQUEST_TIMEOUT", "30", []string{"KANAL_REQUEST_TIMEOUT", "30", "duration"}},

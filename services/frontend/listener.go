@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -36,6 +38,7 @@ type Listener struct {
 	ConnectionRate  int `env:"MAX_CONNECTION_CREATION_RATE" envDefault:"2147483647"`
 	ConnectionBurst int `env:"MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
 
+	SSL
 	SASL
 }
 
@@ -45,6 +48,9 @@ type listener struct {
 	advertised cluster.Endpoint
 	sasl       SASL
 }
+
+// protocols are the security protocols.
+var protocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
 
 // listeners reads and checks the listeners; the error names everything wrong.
 func (c Config) listeners() (out []listener, _ error) {
@@ -65,7 +71,7 @@ func (c Config) listeners() (out []listener, _ error) {
 
 func (c Config) listener(e cluster.Endpoint) (listener, error) {
 	prefix := "KANAL_LISTENER_" + e.Name + "_"
-	var own Listener
+	own := Listener{SSL: c.SSL}
 	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
 		return listener{}, unreadable(prefix, err)
 	}
@@ -73,7 +79,7 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
 		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
-		MaxIdle: c.MaxIdle, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
+		MaxIdle: c.MaxIdle, HandshakeTimeout: c.HandshakeTimeout, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
 	}}
 	var errs []error
 	switch own.Kind {
@@ -87,13 +93,20 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 		errs = append(errs, service.Invalid(prefix+"KIND", own.Kind, "kafka or frames"))
 	}
 	switch {
-	case own.Protocol != "PLAINTEXT" && own.Protocol != "SASL_PLAINTEXT":
-		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "PLAINTEXT or SASL_PLAINTEXT"))
+	case !slices.Contains(protocols, own.Protocol):
+		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "one of "+strings.Join(protocols, ", ")))
 	case saslProtocol(own.Protocol) && own.Kind == "frames":
 		errs = append(errs, service.Invalid(prefix+"PROTOCOL", own.Protocol, "one without SASL for kind frames, which has no authentication"))
 	case saslProtocol(own.Protocol):
 		l.MaxReceiveBeforeLogin, l.FailedAuthenticationDelay = own.MaxReceiveBytes, own.FailureDelay
 		errs = append(errs, own.SASL.validate(prefix, c.MaxIdle))
+	}
+	if sslProtocol(own.Protocol) {
+		l.TLS = own.SSL.config()
+		if saslProtocol(own.Protocol) { // P16: clients that log in need no certificate because others do
+			l.TLS.ClientAuth = os.Getenv(prefix + "SSL_CLIENT_AUTH")
+		}
+		errs = append(errs, validateSSL(prefix, l.TLS))
 	}
 	if own.MaxConnections < 1 { // D15
 		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTIONS", own.MaxConnections, "at least 1"))
