@@ -48,6 +48,9 @@ func checkBrokerConfig(key, value string) error {
 	case d.ReadOnly: // W13
 		return fmt.Errorf("%s: cannot change while running; it is %s of each front end's environment", key, d.Variable)
 	}
+	if value == "" {
+		return fmt.Errorf("%s: no value; unset it to have the environment's", key)
+	}
 	named := d.ConfigDef
 	named.Name = key
 	return named.Check(value)

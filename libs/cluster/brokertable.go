@@ -17,6 +17,8 @@ type BrokerConfigDef struct {
 	// whose config has the prefix listener.name.<name>. ((L) in Kafka's table);
 	// empty for what listeners do not have of their own.
 	OfListener string
+	// Unit follows the value in the variable: ms for a duration.
+	Unit string
 	// Fixed is what a listener has for as long as it runs: the config counts for
 	// a listener that is being added (W6, W10, W11).
 	Fixed bool
@@ -36,14 +38,18 @@ const (
 // restart is the end of the documentation of what is read at start.
 const restart = " Read when a front end starts."
 
-// BrokerConfigs lists the configs of brokers by key. Those that are ReadOnly
+// BrokerConfigDefs lists the configs of brokers by key. Those that are ReadOnly
 // come from the environment alone (W13).
 var BrokerConfigDefs = []BrokerConfigDef{
 	{ConfigDef: ConfigDef{Name: ConfigAdvertisedListeners, Type: ConfigList, check: checkAdvertised,
 		Doc: "What clients are told to connect to, NAME://host:port; a listener without one is advertised as it is bound. The same for all front ends: one address in front of all of them."},
 		Variable: "KANAL_ADVERTISED_LISTENERS"},
+	{ConfigDef: ConfigDef{Name: "connection.failed.authentication.delay.ms", Type: ConfigLong, Default: "100", max: anyInt,
+		Doc: "Milliseconds that pass before a failed authentication is answered and closed."}, OfListener: "SASL_FAILURE_DELAY", Unit: "ms", Fixed: true},
 	{ConfigDef: ConfigDef{Name: "connections.max.idle.ms", Type: ConfigLong, Default: "600000", ReadOnly: true, max: anyLong,
-		Doc: "How long a connection may bring nothing, in milliseconds." + restart}, Variable: "KANAL_CONNECTIONS_MAX_IDLE"},
+		Doc: "How long a connection may bring nothing, in milliseconds." + restart}, Variable: "KANAL_CONNECTIONS_MAX_IDLE", Unit: "ms"},
+	{ConfigDef: ConfigDef{Name: "connections.max.reauth.ms", Type: ConfigLong, Default: "0", max: anyLong,
+		Doc: "How long a session lasts until the client has to authenticate again, in milliseconds; 0: as long as its credential."}, OfListener: "SASL_MAX_REAUTH", Unit: "ms", Fixed: true},
 	{ConfigDef: ConfigDef{Name: "kanal.connection.creation.burst.per.ip", Type: ConfigInt, Default: "0", max: anyInt,
 		Doc: "Connections of one address accepted at once after a quiet time; 0: a second's worth."}, Variable: "KANAL_CONNECTION_CREATION_BURST_PER_IP"},
 	{ConfigDef: ConfigDef{Name: "kanal.connection.creation.rate.per.ip", Type: ConfigInt, Default: "2147483647", min: 1, max: anyInt,
@@ -60,6 +66,18 @@ var BrokerConfigDefs = []BrokerConfigDef{
 		Variable: "KANAL_MAX_CONNECTIONS_ACTION"},
 	{ConfigDef: ConfigDef{Name: "kanal.privileged", Type: ConfigBoolean, Default: "false",
 		Doc: "Requests of the listener carry the privileged flag (inter.broker.listener.name)."}, OfListener: "PRIVILEGED", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log", Type: ConfigString, Default: "off", values: []string{"off", "memory", "stderr"},
+		Doc: "Where a line for each request that has ended goes: nowhere, to /requests of the status port, or to standard error. A file can be named by the environment alone."},
+		Variable: "KANAL_REQUEST_LOG"},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log.apis", Type: ConfigList, Doc: "Requests of other apis are left out of the request log."}, Variable: "KANAL_REQUEST_LOG_APIS"},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log.clients", Type: ConfigList, Doc: "Requests of other client ids are left out of the request log."}, Variable: "KANAL_REQUEST_LOG_CLIENTS"},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log.principals", Type: ConfigList, Doc: "Requests of other principals are left out of the request log."}, Variable: "KANAL_REQUEST_LOG_PRINCIPALS"},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log.sample", Type: ConfigInt, Default: "1", min: 1, max: anyInt,
+		Doc: "One of so many requests is written to the request log."}, Variable: "KANAL_REQUEST_LOG_SAMPLE"},
+	{ConfigDef: ConfigDef{Name: "kanal.request.log.slow.ms", Type: ConfigLong, Default: "0", max: anyInt,
+		Doc: "Requests that took less, in milliseconds, are left out of the request log."}, Variable: "KANAL_REQUEST_LOG_SLOW", Unit: "ms"},
+	{ConfigDef: ConfigDef{Name: "kanal.ssl.key.location", Type: ConfigString,
+		Doc: "PEM file with the key of ssl.keystore.location, if it is not in there; new connections use what it holds."}, OfListener: "SSL_KEY_FILE"},
 	{ConfigDef: ConfigDef{Name: ConfigProtocolMap, Type: ConfigString, check: checkProtocols,
 		Doc: "NAME:PROTOCOL, comma separated: security protocols of listeners, PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL. A listener keeps the one that it was opened with."}},
 	{ConfigDef: ConfigDef{Name: ConfigListeners, Type: ConfigList, check: checkListeners,
@@ -78,10 +96,14 @@ var BrokerConfigDefs = []BrokerConfigDef{
 		Variable: "KANAL_MAX_CONNECTIONS_PER_IP_OVERRIDES"},
 	{ConfigDef: ConfigDef{Name: ConfigNetworkThreads, Type: ConfigInt, min: 1, max: 1024,
 		Doc: "Processors of each listener, or of one. Connections move to others when it is lowered."}, Variable: "KANAL_PROCESSORS", OfListener: "PROCESSORS"},
-	{ConfigDef: ConfigDef{Name: "queued.max.request.bytes", Type: ConfigLong, Default: "268435456", ReadOnly: true, max: anyLong,
-		Doc: "Bytes of requests held until they are answered." + restart}, Variable: "KANAL_QUEUED_MAX_REQUEST_BYTES"},
+	{ConfigDef: ConfigDef{Name: "queued.max.request.bytes", Type: ConfigLong, ReadOnly: true, max: anyLong,
+		Doc: "Bytes of requests in flight; by default a share of the process's memory." + restart}, Variable: "KANAL_QUEUED_MAX_REQUEST_BYTES"},
 	{ConfigDef: ConfigDef{Name: "queued.max.requests", Type: ConfigInt, Default: "500", ReadOnly: true, min: 1, max: anyInt,
 		Doc: "Requests of one service that wait for a handler." + restart}, Variable: "KANAL_QUEUED_MAX_REQUESTS"},
+	{ConfigDef: ConfigDef{Name: "sasl.enabled.mechanisms", Type: ConfigList, Default: "SCRAM-SHA-512,SCRAM-SHA-256", values: []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"},
+		Doc: "Mechanisms that clients of a listener may use."}, OfListener: "SASL_MECHANISMS", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "sasl.server.max.receive.size", Type: ConfigInt, Default: "524288", min: 1024, max: anyInt,
+		Doc: "Largest frame of a client that has not authenticated."}, OfListener: "SASL_MAX_RECEIVE_BYTES", Fixed: true},
 	{ConfigDef: ConfigDef{Name: "socket.listen.backlog.size", Type: ConfigInt, Default: "1024", ReadOnly: true, min: 1, max: anyInt,
 		Doc: "Backlog of listening sockets." + restart}, Variable: "KANAL_LISTEN_BACKLOG"},
 	{ConfigDef: ConfigDef{Name: "socket.receive.buffer.bytes", Type: ConfigInt, Default: "-1", ReadOnly: true, min: -1, max: anyInt,
@@ -90,6 +112,15 @@ var BrokerConfigDefs = []BrokerConfigDef{
 		Doc: "Largest request." + restart}, Variable: "KANAL_REQUEST_MAX_BYTES"},
 	{ConfigDef: ConfigDef{Name: "socket.send.buffer.bytes", Type: ConfigInt, Default: "-1", ReadOnly: true, min: -1, max: anyInt,
 		Doc: "Send buffer of each connection; -1: the system's." + restart}, Variable: "KANAL_SOCKET_SEND_BUFFER_BYTES"},
+	{ConfigDef: ConfigDef{Name: "ssl.cipher.suites", Type: ConfigList, Doc: "Cipher suites of TLS 1.2, by their IANA names."}, OfListener: "SSL_CIPHER_SUITES", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "ssl.client.auth", Type: ConfigString, values: []string{"none", "requested", "required"},
+		Doc: "Whether clients are asked for a certificate."}, OfListener: "SSL_CLIENT_AUTH", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "ssl.enabled.protocols", Type: ConfigList, values: []string{"TLSv1.2", "TLSv1.3"}, Doc: "Versions of TLS."}, OfListener: "SSL_ENABLED_PROTOCOLS", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "ssl.keystore.location", Type: ConfigString,
+		Doc: "PEM file with the listener's certificate, those of its issuers, and its key; new connections use what it holds."}, OfListener: "SSL_CERTIFICATE_FILE"},
+	{ConfigDef: ConfigDef{Name: "ssl.principal.mapping.rules", Type: ConfigString, Doc: "Rules that make principals of the names in certificates."}, OfListener: "SSL_PRINCIPAL_MAPPING_RULES", Fixed: true},
+	{ConfigDef: ConfigDef{Name: "ssl.truststore.location", Type: ConfigString,
+		Doc: "PEM file with who may have issued certificates of clients; new connections use what it holds."}, OfListener: "SSL_TRUSTED_FILE"},
 }
 
 // listenerPrefix starts the keys of one listener; its name in lower case and a

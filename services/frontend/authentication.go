@@ -97,6 +97,12 @@ func closeReason(err error) network.CloseReason {
 	return network.ReasonAuthenticationFailed
 }
 
+// authenticate gives a listener with SASL what it needs.
+func (s *Service) authenticate(l *listener) (err error) {
+	l.Authentication, err = s.authentication(l)
+	return err
+}
+
 // authentication makes what a listener with SASL needs; nil for one without.
 func (s *Service) authentication(l *listener) (socketserver.Authentication, error) {
 	if !saslProtocol(l.SecurityProtocol) {
@@ -106,15 +112,15 @@ func (s *Service) authentication(l *listener) (socketserver.Authentication, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg := &sasl.Config{MaxReauth: l.sasl.MaxReauth}
-	for _, name := range l.sasl.Mechanisms {
+	cfg := &sasl.Config{MaxReauth: l.own.MaxReauth}
+	for _, name := range l.own.Mechanisms {
 		m, err := mechanism(name, credentials)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
 		cfg.Mechanisms = append(cfg.Mechanisms, m)
 	}
-	return &authentication{cfg, s.requests, l.sasl.APIsBeforeLogin == authenticationAPIs}, nil
+	return &authentication{cfg, s.requests, l.own.APIsBeforeLogin == authenticationAPIs}, nil
 }
 
 func mechanism(name string, c sasl.Credentials) (sasl.Mechanism, error) {

@@ -112,6 +112,8 @@ type Config struct {
 	// RequiredServices must have announced themselves, once, before a kafka
 	// listener opens its ports.
 	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`
+
+	listenerVariables map[string]string // what listeners read; nil: the environment
 }
 
 var assignments = map[string]socketserver.Assignment{

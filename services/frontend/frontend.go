@@ -39,6 +39,7 @@ type Service struct {
 	log       *slog.Logger
 	id        string
 	opened    chan struct{}
+	addresses map[string]requestchannel.Address // announced last; of the goroutine that announces
 
 	nc, large *nats.Conn
 	registry  *cluster.Registry // nil when no listener speaks Kafka
@@ -46,6 +47,7 @@ type Service struct {
 	requests  *requests
 	server    *socketserver.Server
 	channel   *requestchannel.Channel
+	dynamic   *dynamic
 
 	metrics    *metrics
 	requestLog *requestlog.Log
@@ -80,6 +82,7 @@ func New(cfg Config, deps service.Deps) (_ *Service, err error) {
 	if err = s.openRegistry(); err != nil {
 		return nil, err
 	}
+	s.dynamic = s.newDynamic()
 	return s, s.build()
 }
 
@@ -130,16 +133,17 @@ func (s *Service) buildServer() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	cfg := socketserver.Config{Budget: s.budget, Assignment: assignments[s.cfg.ProcessorAssignment]}
-	if cfg.Quotas, err = s.cfg.quotas(ctx); err != nil {
+	if cfg.Quotas, err = s.dynamic.quotas(ctx); err != nil {
 		return err
 	}
-	for _, l := range s.listeners {
-		if l.Authentication, err = s.authentication(&l); err != nil {
+	for _, l := range s.dynamic.listeners() {
+		if err = s.authenticate(&l); err != nil {
 			return err
 		}
 		cfg.Listeners = append(cfg.Listeners, l.ListenerConfig)
 	}
 	s.server, err = socketserver.New(cfg, s.requests, s.log, s.deps.Metrics)
+	s.dynamic.server = s.server
 	return err
 }
 
@@ -198,7 +202,11 @@ func (s *Service) serve(ctx context.Context) error {
 	if err := s.server.Start(); err != nil {
 		return err
 	}
-	s.announce()
+	s.warnOfBrokers()
+	s.dynamic.look(ctx)
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { s.dynamic.follow(ctx) })
 	close(s.opened)
 	s.deps.Ready.Done(ports)
 	<-ctx.Done()
@@ -259,18 +267,25 @@ func (s *Service) missingServices() (missing []string) {
 	return missing
 }
 
-// announce tells the cluster and the log where clients connect.
-func (s *Service) announce() {
+func (s *Service) warnOfBrokers() {
 	if s.registry != nil && s.registry.Info().Brokers != s.cfg.Brokers {
 		s.log.Warn("the cluster has another number of brokers than this front end has ports for; set KANAL_BROKERS alike in all services", "here", s.cfg.Brokers, "cluster", s.registry.Info().Brokers)
 	}
+}
+
+// announce tells the cluster where clients connect and what this front end is
+// configured with, and the log which listeners are new.
+func (s *Service) announce(listeners []listener, config *requestchannel.FrontEndConfig) {
 	addresses := map[string]requestchannel.Address{}
-	for _, l := range s.listeners {
+	for _, l := range listeners {
 		a := l.address(s.server)
-		addresses[l.Name] = a
-		s.log.Info("listening", "listener", l.Name, "kind", l.Kind.String(), "addr", s.server.Addr(l.Name, 0).String(), "advertised", fmt.Sprintf("%s:%d", a.Host, a.Port), "brokers", l.Brokers)
+		if addresses[l.Name] = a; a != s.addresses[l.Name] {
+			s.log.Info("listening", "listener", l.Name, "kind", l.Kind.String(), "addr", s.server.Addr(l.Name, 0).String(), "advertised", fmt.Sprintf("%s:%d", a.Host, a.Port), "brokers", l.Brokers)
+		}
 	}
+	s.addresses = addresses
 	s.channel.SetAddresses(addresses)
+	s.channel.SetConfig(config)
 }
 
 // Opened is closed when the ports are open.
@@ -285,9 +300,13 @@ func (s *Service) Addr(listener string) string {
 }
 
 // Advertised is where clients are told to connect first: host:port of the first
-// listener. It is known once the ports are open.
+// listener, empty while none is open. It is known once the ports are open.
 func (s *Service) Advertised() string {
-	a := s.listeners[0].address(s.server)
+	open := s.dynamic.listeners()
+	if len(open) == 0 {
+		return ""
+	}
+	a := open[0].address(s.server)
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 

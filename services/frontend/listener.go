@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,9 @@ type Listener struct {
 	Protocol string `env:"PROTOCOL" envDefault:"PLAINTEXT"`
 	// Privileged listeners may carry forwarded requests (inter.broker.listener.name).
 	Privileged bool `env:"PRIVILEGED" envDefault:"false"`
+	// Processors of this listener (listener.name.X.num.network.threads); 0:
+	// KANAL_PROCESSORS.
+	Processors int `env:"PROCESSORS" envDefault:"0"`
 	// MaxConnections of this listener (listener.name.X.max.connections); not set:
 	// KANAL_MAX_CONNECTIONS.
 	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"2147483647"`
@@ -46,7 +50,7 @@ type Listener struct {
 type listener struct {
 	socketserver.ListenerConfig
 	advertised cluster.Endpoint
-	sasl       SASL
+	own        Listener
 }
 
 // protocols are the security protocols.
@@ -70,13 +74,13 @@ func (c Config) listeners() (out []listener, _ error) {
 }
 
 func (c Config) listener(e cluster.Endpoint) (listener, error) {
-	prefix := "KANAL_LISTENER_" + e.Name + "_"
+	prefix := listenerPrefix(e.Name)
 	own := Listener{SSL: c.SSL}
-	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix}); err != nil {
+	if err := env.ParseWithOptions(&own, env.Options{Prefix: prefix, Environment: c.listenerVariables}); err != nil {
 		return listener{}, unreadable(prefix, err)
 	}
-	l := listener{advertised: e, sasl: own.SASL, ListenerConfig: socketserver.ListenerConfig{
-		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: c.Processors, Backlog: c.Backlog,
+	l := listener{advertised: e, own: own, ListenerConfig: socketserver.ListenerConfig{
+		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: processors(cmp.Or(own.Processors, c.Processors)), Backlog: c.Backlog,
 		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
 		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
 		MaxIdle: c.MaxIdle, HandshakeTimeout: c.HandshakeTimeout, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
@@ -104,9 +108,12 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 	if sslProtocol(own.Protocol) {
 		l.TLS = own.SSL.config()
 		if saslProtocol(own.Protocol) { // P16: clients that log in need no certificate because others do
-			l.TLS.ClientAuth = os.Getenv(prefix + "SSL_CLIENT_AUTH")
+			l.TLS.ClientAuth = c.variable(prefix + "SSL_CLIENT_AUTH")
 		}
 		errs = append(errs, validateSSL(prefix, l.TLS))
+	}
+	if own.Processors < 0 {
+		errs = append(errs, service.Invalid(prefix+"PROCESSORS", own.Processors, "0 (KANAL_PROCESSORS) or more"))
 	}
 	if own.MaxConnections < 1 { // D15
 		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTIONS", own.MaxConnections, "at least 1"))
@@ -118,6 +125,14 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 		errs = append(errs, service.Invalid(prefix+"MAX_CONNECTION_CREATION_BURST", own.ConnectionBurst, "0 (a second's worth) or more"))
 	}
 	return l, errors.Join(errs...)
+}
+
+// variable is a variable of a listener.
+func (c Config) variable(name string) string {
+	if c.listenerVariables == nil {
+		return os.Getenv(name)
+	}
+	return c.listenerVariables[name]
 }
 
 // unreadable names the variables of a listener that are not of their type.
