@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,18 +90,20 @@ func startHandler(t testing.TB, url string) <-chan seen {
 	return requests
 }
 
-// run runs a service until the test ends.
-func run(t testing.TB, r service.Runner) {
+// run runs a service until it is stopped, by the end of the test at the latest.
+func run(t testing.TB, r service.Runner) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // fixture is a running front end and the service behind it.
@@ -109,6 +112,7 @@ type fixture struct {
 	t        testing.TB
 	registry *prometheus.Registry
 	requests <-chan seen
+	stop     func()
 }
 
 // newFrontEnd makes a front end configured by environment variables beyond
@@ -136,7 +140,7 @@ func newFrontEnd(t testing.TB, url string, variables map[string]string) *fixture
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, f.Service)
+	f.stop = run(t, f.Service)
 	return f
 }
 
