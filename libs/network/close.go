@@ -72,9 +72,9 @@ func (s *Selector) recycle(n *node) {
 
 // failure tells a peer that went away from our own trouble.
 func failure(err error, other CloseReason) CloseReason {
-	var layer *layerError
+	var layer *LayerError
 	if errors.As(err, &layer) {
-		return layer.reason
+		return layer.Reason
 	}
 	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ETIMEDOUT) {
 		return ReasonPeerReset

@@ -222,11 +222,11 @@ func handshakeError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &sys):
-		return &layerError{ReasonHandshakeAborted, err}
+		return &LayerError{ReasonHandshakeAborted, err}
 	case errors.As(err, &notTLS) && notTLS.Conn != nil:
-		return &layerError{ReasonPlaintextOnTLS, err}
+		return &LayerError{ReasonPlaintextOnTLS, err}
 	case errors.As(err, &refused), strings.Contains(err.Error(), "client didn't provide a certificate"):
-		return &layerError{ReasonTLSCertificateRefused, err}
+		return &LayerError{ReasonTLSCertificateRefused, err}
 	}
-	return &layerError{ReasonTLSHandshakeFailed, err}
+	return &LayerError{ReasonTLSHandshakeFailed, err}
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"crypto/tls"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -10,25 +11,33 @@ import (
 
 // Layers are what lies between a socket and its frames, the outermost first; nil is left out.
 type Layers struct {
+	Preface    Preface
 	TLS        *tls.Config
 	Handshakes *Handshakes // of TLS: the limits that all selectors share
 }
 
-// layerError is why a layer ends a connection.
-type layerError struct {
-	reason CloseReason
-	err    error
+func (l *Layers) any() bool { return l.Preface != nil || l.TLS != nil }
+
+// LayerError is why a layer ends a connection.
+type LayerError struct {
+	Reason CloseReason
+	Err    error
 }
 
-func (e *layerError) Error() string { return e.err.Error() }
-func (e *layerError) Unwrap() error { return e.err }
+func (e *LayerError) Error() string { return e.Err.Error() }
+func (e *LayerError) Unwrap() error { return e.Err }
 
 // build stacks the layers of a channel; the outermost is its transport first.
 func (s *Selector) build(c *Channel, l Layers) (interest uint32) {
 	if l.TLS == nil {
-		return s.rebuild(c, nil)
+		interest = s.rebuild(c, nil)
+	} else {
+		interest = s.rebuild(c, newTLSTransport(s, c, l))
 	}
-	return s.rebuild(c, newTLSTransport(s, c, l))
+	if l.Preface != nil {
+		c.transport = &prefaced{Transport: c.transport, c: c, s: s, read: l.Preface}
+	}
+	return interest
 }
 
 // rebuild puts a transport onto a channel of this selector; nil is plaintext. TLS also writes when nobody flushes, and
@@ -51,6 +60,9 @@ func (s *Selector) rebuild(c *Channel, t Transport) (interest uint32) {
 
 // overdue is what it is called when a transport does not get ready in time.
 func overdue(t Transport) CloseReason {
+	if _, ok := t.(*prefaced); ok {
+		return ReasonProxyHeaderDeadline
+	}
 	return ReasonTLSHandshakeDeadline
 }
 
@@ -69,8 +81,16 @@ func (s *Selector) noteUnready(c *Channel, e *epoll.Event) {
 // prepare goes on with the handshake, and tells whether the channel can be read from (KafkaChannel.prepare).
 func (s *Selector) prepare(c *Channel) bool {
 	ready, err := c.transport.Handshake()
+	if p, ok := c.transport.(*prefaced); ok && ready {
+		c.transport = p.Transport
+		ready, err = c.transport.Handshake()
+	}
 	if err != nil {
-		s.CloseChannel(c, failure(err, ReasonHandshakeAborted), err)
+		reason, layer := ReasonHandshakeAborted, (*LayerError)(nil)
+		if errors.As(err, &layer) {
+			reason = layer.Reason
+		}
+		s.CloseChannel(c, reason, err)
 		return false
 	}
 	c.readable = ready // its edges were eaten, and the layer may hold bytes

@@ -123,7 +123,7 @@ func (s *Selector) ClearWake() { s.poller.ClearWake() }
 // Register takes over a connected non-blocking socket, plaintext if there are no layers. On an error the socket remains
 // the caller's.
 func (s *Selector) Register(fd int, layers Layers, attachment any) (*Channel, error) {
-	c := &Channel{plain: plaintext{fd}, Attachment: attachment, ready: layers == Layers{}}
+	c := &Channel{plain: plaintext{fd}, Attachment: attachment, ready: !layers.any()}
 	return s.add(c, s.build(c, layers))
 }
 

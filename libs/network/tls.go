@@ -70,7 +70,7 @@ func readError(err error) error {
 	case errors.As(err, &sys):
 		return err
 	}
-	return &layerError{ReasonTLSFailed, err}
+	return &LayerError{ReasonTLSFailed, err}
 }
 
 // mostPlaintext is what is encrypted before the socket is tried.

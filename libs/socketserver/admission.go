@@ -2,6 +2,7 @@ package socketserver
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +13,20 @@ import (
 // admit takes an accepted socket past the quotas: to a processor, to its end, or to those held for a while. It may wait
 // for a slot or a rate, and meanwhile this listener accepts nothing (C4, D2).
 func (a *acceptor) admit(s socket) {
+	trusted := a.listener.Proxy.trusts(s.remote.Addr())
+	if a.listener.Proxy.Mode == ProxyRequire && !trusted {
+		a.refuse(s, &verdict{reason: network.ReasonProxyUntrusted})
+		return
+	}
+	address := s.remote.Addr()
+	if s.proxied = trusted; s.proxied {
+		address = netip.Addr{} // known later
+	}
 	for {
-		v := a.quotas.admit(a.quota, s.remote.Addr(), Now())
+		v := a.quotas.admit(a.quota, address, Now())
 		switch {
 		case v.admitted:
-			s.slot = slot{a.quotas, a.quota, s.remote.Addr()}
+			s.slot = slot{a.quotas, a.quota, address}
 			if v.excess {
 				a.orderExcess()
 			}

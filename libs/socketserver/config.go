@@ -56,6 +56,7 @@ type ListenerConfig struct {
 	// (connection.failed.authentication.delay.ms, N16).
 	FailedAuthenticationDelay time.Duration
 
+	Proxy  ProxyConfig
 	TLS    ssl.Config // SSL and SASL_SSL: certificates and what is asked of clients
 	Quotas ListenerQuotas
 
@@ -119,6 +120,9 @@ func (l ListenerConfig) validate() error {
 	bad(l.FailedAuthenticationDelay < 0, "failed authentication delayed by %s", l.FailedAuthenticationDelay)
 	bad(l.MaxIdle > 0 && l.FailedAuthenticationDelay >= l.MaxIdle, "failed authentication delayed by %s, idle connections closed after %s already", l.FailedAuthenticationDelay, l.MaxIdle) // K5
 	bad(l.Kind == KindFrames && l.Handler == "", "kind frames needs a handler")
+	if err := l.Proxy.validate(); err != nil {
+		errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
+	}
 	if err := l.Quotas.validate(); err != nil {
 		errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
 	}

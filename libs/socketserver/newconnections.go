@@ -17,6 +17,7 @@ type socket struct {
 	remote netip.AddrPort
 	broker int32
 	slot
+	proxied bool // a PROXY header comes first
 }
 
 // close ends a socket that no processor has registered.
@@ -67,9 +68,14 @@ func (p *Processor) turnAway(sockets []socket, moving []moving) {
 func (p *Processor) configure(s socket) {
 	local, err := localAddress(s.fd)
 	if err == nil {
+		layers := p.tls.layers()
+		index := p.index
 		c := p.connection(s, local)
+		if s.proxied {
+			layers.Preface = p.proxyHeader(c, index, s.remote, local)
+		}
 		var ch *network.Channel
-		if ch, err = p.sel.Register(s.fd, p.tls.layers(), c); err == nil {
+		if ch, err = p.sel.Register(s.fd, layers, c); err == nil {
 			c.Token = ch.Token()
 			p.beginLogin(ch, c)
 			p.counts.connections.Inc()

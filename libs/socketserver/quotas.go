@@ -147,12 +147,9 @@ func (q *connectionQuotas) admit(l *listenerQuota, ip netip.Addr, now int64) ver
 	if l.removed {
 		return verdict{reason: network.ReasonListenerRemoved}
 	}
-	a := q.address(ip, now)
-	if limit := q.limitOf(ip); limit >= 0 && a.count >= limit {
-		return verdict{reason: network.ReasonTooManyConnectionsOfIP, limit: limit}
-	}
-	if d := a.rate.delay(q.limits.RatePerIP, now); d > 0 {
-		return verdict{reason: network.ReasonConnectionRateOfIP, limit: int(q.limits.RatePerIP.PerSecond), hold: min(d, longestHold)}
+	a, refused := q.admitAddress(ip, now)
+	if refused.reason != network.ReasonNone {
+		return refused
 	}
 	if limit, full := q.full(l); full && q.limits.Refuse {
 		return verdict{reason: network.ReasonTooManyConnections, limit: limit}
@@ -162,8 +159,37 @@ func (q *connectionQuotas) admit(l *listenerQuota, ip netip.Addr, now int64) ver
 	if d := q.rateDelay(l, now); d > 0 {
 		return verdict{wait: d, changed: q.waiting()}
 	}
-	q.count(l, a)
+	q.count(l)
+	q.countAddress(a)
 	return verdict{admitted: true, excess: q.excess() > 0}
+}
+
+// admitAddress asks for the address alone. The zero address is one that is not known yet; nothing is counted for it.
+func (q *connectionQuotas) admitAddress(ip netip.Addr, now int64) (*addressQuota, verdict) {
+	if !ip.IsValid() {
+		return nil, verdict{}
+	}
+	a := q.address(ip, now)
+	if limit := q.limitOf(ip); limit >= 0 && a.count >= limit {
+		return a, verdict{reason: network.ReasonTooManyConnectionsOfIP, limit: limit}
+	}
+	if d := a.rate.delay(q.limits.RatePerIP, now); d > 0 {
+		return a, verdict{reason: network.ReasonConnectionRateOfIP, limit: int(q.limits.RatePerIP.PerSecond), hold: min(d, longestHold)}
+	}
+	return a, verdict{}
+}
+
+// reveal tells whose connection it is that was counted without its address.
+func (s *slot) reveal(ip netip.Addr, now int64) verdict {
+	q := s.quotas
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	a, v := q.admitAddress(ip, now)
+	if v.reason == network.ReasonNone {
+		q.countAddress(a)
+		s.address, v.admitted = ip, true
+	}
+	return v
 }
 
 // limitOf is how many connections an address may have, negative: any number.
@@ -198,15 +224,20 @@ func (q *connectionQuotas) rateDelay(l *listenerQuota, now int64) time.Duration 
 	return d
 }
 
-func (q *connectionQuotas) count(l *listenerQuota, a *addressQuota) {
+func (q *connectionQuotas) count(l *listenerQuota) {
 	if !q.protects(l) {
 		q.rate.take(q.limits.Rate)
 	}
 	l.rate.take(l.limits.Rate)
-	a.rate.take(q.limits.RatePerIP)
-	a.count++
 	l.count++
 	q.total++
+}
+
+func (q *connectionQuotas) countAddress(a *addressQuota) {
+	if a != nil {
+		a.rate.take(q.limits.RatePerIP)
+		a.count++
+	}
 }
 
 // release gives a connection's slot back, once its socket is closed, and lets all who wait ask again (D13).
@@ -214,6 +245,18 @@ func (s slot) release(excess bool) {
 	q := s.quotas
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if s.address.IsValid() {
+		q.releaseAddress(&s)
+	}
+	s.listener.count--
+	q.total--
+	if excess {
+		q.leaving--
+	}
+	q.tell()
+}
+
+func (q *connectionQuotas) releaseAddress(s *slot) {
 	a := q.addresses[s.address]
 	if a == nil || a.count == 0 {
 		q.log.Error("connection closed that was not counted", "client", s.address.String(), "listener", s.listener.name)
@@ -223,12 +266,6 @@ func (s slot) release(excess bool) {
 	if a.count == 0 && q.limits.RatePerIP.PerSecond <= 0 {
 		delete(q.addresses, s.address)
 	}
-	s.listener.count--
-	q.total--
-	if excess {
-		q.leaving--
-	}
-	q.tell()
 }
 
 // waiting gives the channel that the next change closes.

@@ -42,8 +42,8 @@ type Config struct {
 	MaxIdle time.Duration `env:"KANAL_CONNECTIONS_MAX_IDLE" envDefault:"10m"`
 	// SSL is for all listeners with TLS that do not set their own.
 	SSL `envPrefix:"KANAL_"`
-	// HandshakeTimeout is how long a new connection may take for its TLS handshake;
-	// 0 or less: for ever.
+	// HandshakeTimeout is how long a new connection may take for its TLS handshake
+	// and its PROXY header; 0 or less: for ever.
 	HandshakeTimeout time.Duration `env:"KANAL_HANDSHAKE_TIMEOUT" envDefault:"10s"`
 	// FirstByteTimeout is how long a new connection may take until its first
 	// request is complete; 0 or less: for ever.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -41,6 +42,12 @@ type Listener struct {
 	// (listener.name.X.max.connection.creation.rate), beside the total's.
 	ConnectionRate  int `env:"MAX_CONNECTION_CREATION_RATE" envDefault:"2147483647"`
 	ConnectionBurst int `env:"MAX_CONNECTION_CREATION_BURST" envDefault:"0"`
+	// ProxyProtocol is what becomes of PROXY headers: off, accept (the trusted may
+	// send one) or require (only the trusted may connect, and send one). Kafka has
+	// nothing like it.
+	ProxyProtocol string `env:"PROXY_PROTOCOL" envDefault:"off"`
+	// ProxyTrusted are the addresses of proxies, such as 10.0.0.0/8.
+	ProxyTrusted []netip.Prefix `env:"PROXY_TRUSTED"`
 
 	SSL
 	SASL
@@ -55,6 +62,10 @@ type listener struct {
 
 // protocols are the security protocols.
 var protocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
+
+var proxyModes = map[string]socketserver.ProxyMode{
+	"off": socketserver.ProxyOff, "accept": socketserver.ProxyAccept, "require": socketserver.ProxyRequire,
+}
 
 // listeners reads and checks the listeners; the error names everything wrong.
 func (c Config) listeners() (out []listener, _ error) {
@@ -105,6 +116,13 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 		l.MaxReceiveBeforeLogin, l.FailedAuthenticationDelay = own.MaxReceiveBytes, own.FailureDelay
 		errs = append(errs, own.SASL.validate(prefix, c.MaxIdle))
 	}
+	mode, known := proxyModes[own.ProxyProtocol]
+	if l.Proxy = (socketserver.ProxyConfig{Mode: mode, Trusted: own.ProxyTrusted}); !known {
+		errs = append(errs, service.Invalid(prefix+"PROXY_PROTOCOL", own.ProxyProtocol, "off, accept or require"))
+	}
+	if mode != socketserver.ProxyOff && len(own.ProxyTrusted) == 0 {
+		errs = append(errs, service.Invalid(prefix+"PROXY_TRUSTED", "", "addresses of proxies, such as 10.0.0.0/8,192.168.1.7/32"))
+	}
 	if sslProtocol(own.Protocol) {
 		l.TLS = own.SSL.config()
 		if saslProtocol(own.Protocol) { // P16: clients that log in need no certificate because others do
@@ -153,6 +171,8 @@ func unreadable(prefix string, err error) error {
 		switch {
 		case field.Type.Kind() == reflect.Bool:
 			allowed = "true or false"
+		case field.Type == reflect.TypeFor[[]netip.Prefix]():
+			allowed = "addresses with the length of their prefix, such as 10.0.0.0/8"
 		case field.Type == reflect.TypeFor[time.Duration]():
 			allowed = "a duration such as 30s"
 		}

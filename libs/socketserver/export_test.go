@@ -1,0 +1,4 @@
+package socketserver
+
+// ParseProxyHeader is for the fuzz test.
+var ParseProxyHeader = parseProxyHeader
