@@ -245,8 +245,9 @@ func (s slot) release(excess bool) {
 	q := s.quotas
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if s.address.IsValid() {
-		q.releaseAddress(&s)
+	if s.address.IsValid() && !q.releaseAddress(s.address) {
+		q.log.Error("connection closed that was not counted", "client", s.address.String(), "listener", s.listener.name)
+		return
 	}
 	s.listener.count--
 	q.total--
@@ -256,16 +257,16 @@ func (s slot) release(excess bool) {
 	q.tell()
 }
 
-func (q *connectionQuotas) releaseAddress(s *slot) {
-	a := q.addresses[s.address]
+func (q *connectionQuotas) releaseAddress(ip netip.Addr) bool {
+	a := q.addresses[ip]
 	if a == nil || a.count == 0 {
-		q.log.Error("connection closed that was not counted", "client", s.address.String(), "listener", s.listener.name)
-		return
+		return false
 	}
 	a.count--
 	if a.count == 0 && q.limits.RatePerIP.PerSecond <= 0 {
-		delete(q.addresses, s.address)
+		delete(q.addresses, ip)
 	}
+	return true
 }
 
 // waiting gives the channel that the next change closes.
