@@ -20,6 +20,7 @@ type snapshot struct {
 	unified  map[string][]string // names by their form with '.' as '_'
 	versions map[string]protocol.Ranges
 	brokers  BrokerConfigs
+	users    map[string]*User
 	// offsetsTopic: the internal topic is shown
 	offsetsTopic bool
 }
@@ -31,12 +32,16 @@ type builder struct {
 	topics   map[string]*Topic
 	versions map[string]protocol.Ranges
 	brokers  BrokerConfigs
+	users    map[string]*User // by key
 
 	offsetsTopic bool
 }
 
 func newBuilder(s *snapshot) *builder {
-	return &builder{revision: s.revision, info: s.info, topics: make(map[string]*Topic), versions: make(map[string]protocol.Ranges)}
+	return &builder{
+		revision: s.revision, info: s.info,
+		topics: make(map[string]*Topic), versions: make(map[string]protocol.Ranges), users: make(map[string]*User),
+	}
 }
 
 // put applies one entry. An entry that cannot be read changes nothing: a topic
@@ -67,6 +72,13 @@ func (b *builder) put(key string, value []byte, revision uint64) error {
 	if key == brokersKey {
 		return b.putBrokerConfigs(value, revision)
 	}
+	if strings.HasPrefix(key, userPrefix) {
+		u, err := decodeUser(key, value)
+		if err == nil {
+			b.users[key] = u
+		}
+		return err
+	}
 	b.offsetsTopic = b.offsetsTopic || key == offsetsTopicKey
 	return nil // producer ids and whatever later versions keep here
 }
@@ -83,6 +95,7 @@ func (b *builder) remove(key string, revision uint64) {
 	if key == brokersKey {
 		b.brokers = BrokerConfigs{Revision: revision}
 	}
+	delete(b.users, key)
 	b.offsetsTopic = b.offsetsTopic && key != offsetsTopicKey
 }
 
@@ -93,6 +106,7 @@ func (b *builder) snapshot() *snapshot {
 		byID:    make(map[[16]byte]*Topic, len(b.topics)),
 		sorted:  make([]*Topic, 0, len(b.topics)),
 		unified: make(map[string][]string, len(b.topics)),
+		users:   make(map[string]*User, len(b.users)),
 
 		offsetsTopic: b.offsetsTopic,
 	}
@@ -100,6 +114,9 @@ func (b *builder) snapshot() *snapshot {
 		s.byID[t.ID] = t
 		s.sorted = append(s.sorted, t)
 		s.unified[unifyName(name)] = append(s.unified[unifyName(name)], name)
+	}
+	for _, u := range b.users {
+		s.users[u.Name] = u
 	}
 	slices.SortFunc(s.sorted, func(a, b *Topic) int { return strings.Compare(a.Name, b.Name) })
 	return s
