@@ -1,14 +1,17 @@
 package sasl
 
 import (
+	"crypto/hmac"
+	"crypto/pbkdf2"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"strings"
-
-	"github.com/xdg-go/scram"
 )
 
 // The mechanisms' registered names.
@@ -40,20 +43,24 @@ type ScramCredential struct {
 	Iterations                 int
 }
 
-// hashes of the SCRAM mechanisms, the stronger first.
-var hashes = []struct {
+// scramHash is a SCRAM mechanism's hash.
+type scramHash struct {
 	mechanism string
-	hash      scram.HashGeneratorFcn
+	new       func() hash.Hash
 	size      int
-}{{ScramSHA512, scram.SHA512, 64}, {ScramSHA256, scram.SHA256, 32}}
+}
 
-func hashOf(mechanism string) (scram.HashGeneratorFcn, int) {
-	for _, h := range hashes {
-		if h.mechanism == mechanism {
-			return h.hash, h.size
+// scramHashes are those of the SCRAM mechanisms, the stronger first.
+var scramHashes = []scramHash{{ScramSHA512, sha512.New, sha512.Size}, {ScramSHA256, sha256.New, sha256.Size}}
+
+// hashOf is nil for what is no SCRAM mechanism.
+func hashOf(mechanism string) *scramHash {
+	for i := range scramHashes {
+		if scramHashes[i].mechanism == mechanism {
+			return &scramHashes[i]
 		}
 	}
-	return nil, 0
+	return nil
 }
 
 // NewScramCredential derives what is stored of a password, with a salt of its own.
@@ -70,28 +77,34 @@ const saltBytes = 24
 
 // derive takes the password as it is: Kafka's clients do not prepare it either (ScramFormatter.normalize).
 func derive(mechanism, password string, salt []byte, iterations int) (ScramCredential, error) {
-	hash, _ := hashOf(mechanism)
-	if hash == nil {
+	h := hashOf(mechanism)
+	if h == nil {
 		return ScramCredential{}, fmt.Errorf("mechanism %q is none of SCRAM's", mechanism)
 	}
-	client, err := hash.NewClientUnprepped("", password, "")
+	salted, err := pbkdf2.Key(h.new, password, salt, iterations, h.size)
 	if err != nil {
 		return ScramCredential{}, err
 	}
-	stored, err := client.WithMinIterations(MinIterations).GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: iterations})
-	return ScramCredential{Salt: salt, StoredKey: stored.StoredKey, ServerKey: stored.ServerKey, Iterations: iterations}, err
+	mac := func(text string) []byte {
+		m := hmac.New(h.new, salted)
+		m.Write([]byte(text))
+		return m.Sum(nil)
+	}
+	stored := h.new()
+	stored.Write(mac("Client Key"))
+	return ScramCredential{Salt: salt, StoredKey: stored.Sum(nil), ServerKey: mac("Server Key"), Iterations: iterations}, nil
 }
 
 // Validate tells what is wrong with a credential for a mechanism.
 func (c *ScramCredential) Validate(mechanism string) error {
-	_, size := hashOf(mechanism)
+	h := hashOf(mechanism)
 	switch {
-	case size == 0:
+	case h == nil:
 		return fmt.Errorf("mechanism %q is none of SCRAM's", mechanism)
 	case len(c.Salt) == 0:
 		return errors.New("no salt")
-	case len(c.StoredKey) != size || len(c.ServerKey) != size:
-		return fmt.Errorf("keys of %d and %d bytes: want %d", len(c.StoredKey), len(c.ServerKey), size)
+	case len(c.StoredKey) != h.size || len(c.ServerKey) != h.size:
+		return fmt.Errorf("keys of %d and %d bytes: want %d", len(c.StoredKey), len(c.ServerKey), h.size)
 	case c.Iterations < MinIterations:
 		return fmt.Errorf("%d iterations: want at least %d", c.Iterations, MinIterations)
 	}

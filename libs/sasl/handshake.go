@@ -59,7 +59,7 @@ func (a *Authenticator) handshake(frame []byte) Step {
 	if chosen == nil {
 		return a.refuse(a.handshakeAnswer(protocol.ErrorUnsupportedSaslMechanism), ErrUnsupportedMechanism, fmt.Sprintf("%.64q is not enabled", name))
 	}
-	if a.again && chosen != a.mechanism {
+	if a.again && chosen.Name() != a.mechanism.Name() {
 		a.state = reauthBadMechanism
 		return Step{Answer: a.handshakeAnswer(protocol.ErrorNone)}
 	}

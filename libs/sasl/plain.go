@@ -41,9 +41,10 @@ func (p plain) Evaluate(token []byte, _ time.Time) Evaluation {
 // verify takes as long for a user that does not exist as for one that does.
 func (p plain) verify(user, password string) bool {
 	valid := false
-	for _, h := range hashes {
+	for _, h := range scramHashes {
 		stored, ok := p.credentials.Scram(user, h.mechanism)
-		if !ok {
+		if !ok || stored.Validate(h.mechanism) != nil {
+			ok = false
 			stored = unknownUser(h.mechanism, user)
 		}
 		got, err := derive(h.mechanism, password, stored.Salt, stored.Iterations)

@@ -2,7 +2,7 @@ package socketserver
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// loginVecs are the metrics of authentications by listener; docs/metrics.md has Kafka's names for them.
+// loginVecs are the metrics of authentications by listener.
 type loginVecs struct {
 	authentications   *prometheus.CounterVec // listener, outcome
 	reauthentications *prometheus.CounterVec // listener, outcome
