@@ -1,7 +1,7 @@
 // Package kanalctl is the command line for people: what lives in a cluster, and
 // what it keeps. It asks nobody: it listens to the announcements by which front
 // ends and handlers know each other (libs/requestchannel), and reads the
-// cluster's bucket (libs/cluster). It changes nothing.
+// cluster's bucket (libs/cluster). It changes nothing but users.
 package kanalctl
 
 import (
@@ -19,12 +19,20 @@ var ErrUsage = errors.New("kanalctl -h explains")
 
 const usage = `Usage: kanalctl status [-json] [-watch]
        kanalctl topics [-json]
+       kanalctl user set NAME [-mechanism M,M] [-iterations N] [-print]
+       kanalctl user delete NAME [-mechanism M,M]
+       kanalctl user list [-json]
        kanalctl -version | -h
 
   status  front ends and handlers that live, and who holds which broker.
           It listens for a bit more than a second, which is how often they
           announce themselves. -watch goes on and prints every change.
   topics  topics with their partitions, logs and configs
+  user    who may log in at listeners with SASL. set takes the password from
+          standard input and stores what servers need of it, for SCRAM-SHA-512
+          and SCRAM-SHA-256 or those named; the password cannot be read from
+          that. A change counts at once, for new logins. -print stores nothing
+          and prints lines for a credentials file.
 
   -json   JSON instead of a table; with -watch one object per line
 
@@ -52,6 +60,9 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // command runs one command with its own flags.
 func command(ctx context.Context, name string, args []string, stdout io.Writer) error {
+	if name == "user" {
+		return user(ctx, args, stdout)
+	}
 	flags := newFlags()
 	asJSON := flags.Bool("json", false, "")
 	var watch bool
