@@ -114,7 +114,7 @@ func (s *Service) authentication(l *listener) (socketserver.Authentication, erro
 	}
 	cfg := &sasl.Config{MaxReauth: l.own.MaxReauth}
 	for _, name := range l.own.Mechanisms {
-		m, err := mechanism(name, credentials)
+		m, err := s.mechanism(name, l, credentials)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %w", l.Name, err)
 		}
@@ -123,9 +123,23 @@ func (s *Service) authentication(l *listener) (socketserver.Authentication, erro
 	return &authentication{cfg, s.requests, l.own.APIsBeforeLogin == authenticationAPIs}, nil
 }
 
-func mechanism(name string, c sasl.Credentials) (sasl.Mechanism, error) {
-	if name == sasl.Plain {
+func (s *Service) mechanism(name string, l *listener, c sasl.Credentials) (sasl.Mechanism, error) {
+	switch name {
+	case sasl.Plain:
 		return sasl.NewPlain(c), nil
+	case sasl.OAuthBearer:
+		return s.oauthBearer(&l.own.OAuthBearer)
 	}
 	return sasl.NewScram(name, c)
+}
+
+func (s *Service) oauthBearer(o *OAuthBearer) (sasl.Mechanism, error) {
+	keys, err := s.keySet(o.JWKS, o.JWKSRefresh)
+	if err != nil {
+		return nil, fmt.Errorf("read the key set: %w", err)
+	}
+	return sasl.NewOAuthBearer(sasl.NewJWTVerifier(sasl.JWTConfig{
+		Keys: keys, ClockSkew: o.ClockSkew, Audience: o.ExpectedAudience, Issuer: o.ExpectedIssuer,
+		SubClaim: o.SubClaim, ScopeClaim: o.ScopeClaim, RequiredScope: o.RequiredScope,
+	}), o.RequiredScope), nil
 }

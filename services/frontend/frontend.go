@@ -56,12 +56,13 @@ type Service struct {
 	stopSaving context.CancelFunc
 
 	users     sasl.Stores // nil until a listener needs it
+	keySets   map[keySource]*sasl.KeySet
 	followers *followers
 }
 
 // New makes a front end. It connects to NATS and opens no port yet.
 func New(cfg Config, deps service.Deps) (_ *Service, err error) {
-	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{}), followers: newFollowers()}
+	s := &Service{cfg: cfg, deps: deps, id: nuid.Next(), opened: make(chan struct{}), followers: newFollowers(), keySets: map[keySource]*sasl.KeySet{}}
 	s.log = deps.Log.With("service", "frontend", "frontend", s.id)
 	deps.Ready.Waiting(ports, "not open yet")
 	defer func() {

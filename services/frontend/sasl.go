@@ -27,6 +27,29 @@ type SASL struct {
 	// APIsBeforeLogin is what ApiVersions tells a client that has not authenticated: all, as Kafka, or authentication
 	// (only what it needs to authenticate).
 	APIsBeforeLogin string `env:"SASL_APIS_BEFORE_LOGIN" envDefault:"all"`
+
+	OAuthBearer
+}
+
+// OAuthBearer says which tokens mechanism OAUTHBEARER takes, by
+// KANAL_LISTENER_<NAME>_SASL_OAUTHBEARER_<VARIABLE>: JWTs signed by a key of the set.
+type OAuthBearer struct {
+	// JWKS is the JSON Web Key Set: a file, or an http(s) URL (sasl.oauthbearer.jwks.endpoint.url).
+	JWKS string `env:"SASL_OAUTHBEARER_JWKS"`
+	// JWKSRefresh is how often it is read again (sasl.oauthbearer.jwks.endpoint.refresh.ms).
+	JWKSRefresh time.Duration `env:"SASL_OAUTHBEARER_JWKS_REFRESH" envDefault:"1h"`
+	// ClockSkew is how far clocks may be apart (sasl.oauthbearer.clock.skew.seconds).
+	ClockSkew time.Duration `env:"SASL_OAUTHBEARER_CLOCK_SKEW" envDefault:"30s"`
+	// ExpectedAudience lists those of which a token must name one (sasl.oauthbearer.expected.audience); empty: any.
+	ExpectedAudience []string `env:"SASL_OAUTHBEARER_EXPECTED_AUDIENCE"`
+	// ExpectedIssuer of tokens (sasl.oauthbearer.expected.issuer); empty: any.
+	ExpectedIssuer string `env:"SASL_OAUTHBEARER_EXPECTED_ISSUER"`
+	// SubClaim is the claim that is the user's name (sasl.oauthbearer.sub.claim.name), ScopeClaim the one with the
+	// scopes (sasl.oauthbearer.scope.claim.name).
+	SubClaim   string `env:"SASL_OAUTHBEARER_SUB_CLAIM" envDefault:"sub"`
+	ScopeClaim string `env:"SASL_OAUTHBEARER_SCOPE_CLAIM" envDefault:"scope"`
+	// RequiredScope is one that a token must have; empty: none.
+	RequiredScope string `env:"SASL_OAUTHBEARER_REQUIRED_SCOPE"`
 }
 
 const (
@@ -35,7 +58,7 @@ const (
 )
 
 // mechanismNames are those there are.
-var mechanismNames = []string{sasl.ScramSHA512, sasl.ScramSHA256, sasl.Plain}
+var mechanismNames = []string{sasl.ScramSHA512, sasl.ScramSHA256, sasl.Plain, sasl.OAuthBearer}
 
 func saslProtocol(protocol string) bool { return strings.HasPrefix(protocol, "SASL_") }
 
@@ -56,5 +79,12 @@ func (s *SASL) validate(prefix string, maxIdle time.Duration) error {
 	bad(s.FailureDelay < 0, "SASL_FAILURE_DELAY", s.FailureDelay, "a duration of 0 or more")
 	bad(maxIdle > 0 && s.FailureDelay >= maxIdle, "SASL_FAILURE_DELAY", s.FailureDelay, fmt.Sprintf("less than KANAL_CONNECTIONS_MAX_IDLE, which is %s", maxIdle)) // K5
 	bad(s.APIsBeforeLogin != allAPIs && s.APIsBeforeLogin != authenticationAPIs, "SASL_APIS_BEFORE_LOGIN", s.APIsBeforeLogin, "all or authentication")
+	if slices.Contains(s.Mechanisms, sasl.OAuthBearer) {
+		bad(s.JWKS == "", "SASL_OAUTHBEARER_JWKS", s.JWKS, "a file or an http(s) URL of a JSON Web Key Set, for mechanism OAUTHBEARER")
+		bad(s.JWKSRefresh < time.Second, "SASL_OAUTHBEARER_JWKS_REFRESH", s.JWKSRefresh, "a duration of at least 1s")
+		bad(s.ClockSkew < 0, "SASL_OAUTHBEARER_CLOCK_SKEW", s.ClockSkew, "a duration of 0 or more")
+		bad(s.SubClaim == "", "SASL_OAUTHBEARER_SUB_CLAIM", s.SubClaim, "a claim's name")
+		bad(s.ScopeClaim == "", "SASL_OAUTHBEARER_SCOPE_CLAIM", s.ScopeClaim, "a claim's name")
+	}
 	return errors.Join(errs...)
 }
