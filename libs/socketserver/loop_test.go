@@ -173,19 +173,19 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// Row C4: the quotas come first. What they refuse reaches no processor: it takes no connection id, and no handler hears
-// of it.
+// Row C4: the quotas come first. What they refuse reaches no processor: it takes no turn and no connection id, and no
+// handler hears of it.
 func TestRefusedConnectionsReachNoProcessor(t *testing.T) {
-	f := startLimited(t, socketserver.Quotas{MaxPerIP: 1})
+	f := startLimited(t, socketserver.Quotas{MaxPerIP: 1}, socketserver.ListenerConfig{Processors: 2})
 	f.served(t, f.dialFrom(t, 2, "TEST"))
-	for range 5 {
+	for range 5 { // odd: were they counted, the next would be the first processor's again
 		f.dialFrom(t, 2, "TEST").wantEnd(true)
 	}
 	c := f.dialFrom(t, 3, "TEST")
 	c.send(request(1))
 	r := f.next(t)
 	local, remote := c.RemoteAddr(), c.LocalAddr()
-	if want := fmt.Sprintf("%s-%s-0-1", local, remote); r.conn.ID != want {
+	if want := fmt.Sprintf("%s-%s-1-0", local, remote); r.conn.ID != want {
 		t.Errorf("connection %s, want %s", r.conn.ID, want)
 	}
 	select {
