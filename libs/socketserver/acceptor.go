@@ -23,12 +23,14 @@ type acceptor struct {
 	quotas   *connectionQuotas
 	quota    *listenerQuota
 	tls      *listenerTLS // nil without
+	queues   *acceptQueues
 	// orderExcess asks the processors of the other listeners to close excess connections.
 	orderExcess func()
 
 	// set by bind and start, before the loop
 	sockets []listening
 	poller  *epoll.Poller
+	queue   *acceptQueue
 	stopped chan struct{} // closed to stop
 	ended   chan struct{} // closed by the loop
 
@@ -59,6 +61,7 @@ func (a *acceptor) start() (err error) {
 			return err
 		}
 	}
+	a.queue = a.queues.open(&a.listener, a.sockets, a.log)
 	a.stopped, a.ended = make(chan struct{}), make(chan struct{})
 	a.tls.watch()
 	go a.run()
@@ -73,11 +76,14 @@ func (a *acceptor) stop() {
 		<-a.ended
 		a.tls.stop()
 	}
+	if a.queue != nil {
+		a.queues.close(a.listener.Name, a.queue)
+	}
 	if a.poller != nil {
 		_ = a.poller.Close()
 	}
 	closeAll(a.sockets)
-	a.sockets, a.poller, a.ended = nil, nil, nil
+	a.sockets, a.poller, a.queue, a.ended = nil, nil, nil, nil
 }
 
 func (a *acceptor) run() {
@@ -158,6 +164,7 @@ func (a *acceptor) rest() {
 	if a.pause == 0 {
 		return
 	}
+	a.queue.look()
 	timer := time.NewTimer(a.pause)
 	defer timer.Stop()
 	select {
@@ -173,7 +180,7 @@ func (a *acceptor) assign(s socket) {
 		return
 	}
 	a.counts.blocked.start()
-	defer a.counts.blocked.stop()
+	defer a.resumed()
 	for !a.pool.assign(&a.next, s) {
 		select {
 		case <-a.pool.room:
@@ -183,6 +190,12 @@ func (a *acceptor) assign(s socket) {
 			return
 		}
 	}
+}
+
+// resumed ends the acceptor's waiting for a processor or a slot, when the kernel's queue is at its longest.
+func (a *acceptor) resumed() {
+	a.counts.blocked.stop()
+	a.queue.look()
 }
 
 // farewell is why a socket is closed that is with an acceptor that stops.

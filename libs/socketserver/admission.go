@@ -47,7 +47,7 @@ func (a *acceptor) wait(v *verdict) bool {
 	a.counts.blocked.start()
 	begun := Now()
 	defer func() {
-		a.counts.blocked.stop()
+		a.resumed()
 		if v.wait > 0 {
 			a.counts.throttled.Add(time.Duration(Now() - begun).Seconds())
 		}

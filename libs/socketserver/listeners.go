@@ -23,7 +23,7 @@ func (s *Server) acceptor(listener string) *acceptor {
 func (s *Server) add(l ListenerConfig) (*acceptor, error) {
 	a := &acceptor{
 		listener: l, pool: newPool(s.assignment), counts: s.metrics.ofListener(&l), log: s.log.With("listener", l.Name),
-		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess,
+		quotas: s.quotas, quota: s.quotas.add(&l), orderExcess: s.orderExcess, queues: s.metrics.queues,
 	}
 	var err error
 	if a.tls, err = newListenerTLS(&l, s.handshakes, s.metrics, a.log); err == nil {

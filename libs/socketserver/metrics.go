@@ -32,6 +32,7 @@ type metrics struct {
 	responses   *prometheus.CounterVec // listener, processor
 	parked      *prometheus.GaugeVec   // listener, processor
 	processors  *processorCollector
+	queues      *acceptQueues
 	logins      loginVecs
 }
 
@@ -59,6 +60,7 @@ func newMetrics() *metrics {
 		responses:   ofProcessor("kanal_processor_responses_total", "Responses whose last byte is with the socket."),
 		parked:      gauge("kanal_processor_parked_receives", "Requests that wait for room in the request channel.", "listener", "processor"),
 		processors:  newProcessorCollector(),
+		queues:      newAcceptQueues(),
 		logins:      newLoginVecs(),
 	}
 }
@@ -74,7 +76,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 func (m *metrics) all() []prometheus.Collector {
 	return append(m.logins.all(),
 		m.connections, m.accepted, m.closed, m.acceptErrs, m.throttled, m.blocked, m.held, m.clients,
-		m.handshakes, m.loads, m.expiry, m.encrypted,
+		m.handshakes, m.loads, m.expiry, m.encrypted, m.queues,
 		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors)
 }
 

@@ -1,9 +1,11 @@
 package socketserver
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Assignment says which processor of its listener a new connection goes to.
@@ -98,8 +100,26 @@ func lessLoaded(n int, random func(int) int, load func(int) float64) int {
 	return a
 }
 
-// load is what a processor has to do: its connections, of which those of a busy loop count up to twice.
-func (p *Processor) load() float64 { return float64(p.open.Load()) }
-
 // Open is how many connections the processor has, those on their way to it included. Any goroutine may call it.
 func (p *Processor) Open() int { return int(p.open.Load()) }
+
+// load is what a processor has to do: its connections, which count twice where its loop is at work all the time.
+func (p *Processor) load() float64 {
+	return float64(p.Open()+1) * (1 + p.busy.ratio(Now(), int64(p.sel.Waited())))
+}
+
+// busyness is how much of the time a loop was at work: of the last second, or since somebody asked last.
+type busyness struct {
+	asked, waited atomic.Int64
+	last          atomic.Uint64 // bits of a float64
+}
+
+// ratio is between 0 and 1; waited is how long the loop has slept in all.
+func (b *busyness) ratio(now, waited int64) float64 {
+	asked := b.asked.Load()
+	if passed := now - asked; passed >= int64(time.Second) && b.asked.CompareAndSwap(asked, now) {
+		slept := waited - b.waited.Swap(waited)
+		b.last.Store(math.Float64bits(min(max(1-float64(slept)/float64(passed), 0), 1)))
+	}
+	return math.Float64frombits(b.last.Load())
+}

@@ -30,6 +30,7 @@ type Processor struct {
 
 	doors
 	open atomic.Int64 // connections that are here or on their way
+	busy busyness
 
 	// owned by the loop
 	contents  // taken from the doors
@@ -70,6 +71,7 @@ func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
 		counts: a.counts, metrics: s.metrics.ofProcessor(l.Name, id), clients: s.metrics.clients, seen: s.metrics.processors,
 		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{},
 	}
+	p.busy.asked.Store(Now())
 	if err := s.rc.AddProcessor(p); err != nil {
 		s.metrics.forgetProcessor(l.Name, id)
 		return nil, errors.Join(err, sel.Close())
