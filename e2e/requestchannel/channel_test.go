@@ -90,8 +90,13 @@ func newFrontEnd(t testing.TB, url string, change func(*rc.ChannelConfig)) *fron
 	return f
 }
 
-// runChannel runs a channel until the test ends.
+// runChannel runs a channel with one processor until the test ends.
 func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink rc.Sink) *rc.Channel {
+	t.Helper()
+	return runChannelOn(t, connect(t, url), connect(t, url), change, sink)
+}
+
+func runChannelOn(t testing.TB, nc, large *nats.Conn, change func(*rc.ChannelConfig), sink rc.Sink) *rc.Channel {
 	t.Helper()
 	cfg := rc.ChannelConfig{
 		Subjects: subjects, FrontEnd: "fe1", QueuedMaxRequests: 500, Budget: memory.NewBudget(256 << 20), ParkedMaxBytes: 1 << 20,
@@ -100,7 +105,7 @@ func runChannel(t testing.TB, url string, change func(*rc.ChannelConfig), sink r
 	if change != nil {
 		change(&cfg)
 	}
-	c, err := rc.NewChannel(cfg, connect(t, url), connect(t, url), sink, slog.New(slog.DiscardHandler))
+	c, err := rc.NewChannel(cfg, nc, large, sink, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,6 +128,7 @@ func (m *metrics) forgetListener(name string) {
 	m.connections.DeletePartialMatch(prometheus.Labels{"listener": name})
 	m.held.DeleteLabelValues(name)
 	m.expiry.DeleteLabelValues(name)
+	m.expiry.DeleteLabelValues(name)
 }
 
 // forgetProcessor ends all that is told of a processor (W9).
