@@ -29,7 +29,9 @@ type Config struct {
 	Listeners  []ListenerConfig
 	Quotas     Quotas
 	Assignment Assignment
-	Budget     *memory.Budget // of the requests in flight, asked before reading; nil: none
+	// RemovalLimit is how long RemoveListener lets requests under way be answered; 10 s if 0.
+	RemovalLimit time.Duration
+	Budget       *memory.Budget // of the requests in flight, asked before reading; nil: none
 }
 
 // ListenerConfig is one listener (A5).

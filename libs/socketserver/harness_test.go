@@ -469,3 +469,10 @@ func drain(t testing.TB, s *socketserver.Server) {
 		t.Fatal(err)
 	}
 }
+
+// count is how often a text was logged.
+func (l *logBuffer) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}

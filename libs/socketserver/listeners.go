@@ -8,9 +8,6 @@ import (
 	"kanal/libs/network"
 )
 
-// removalLimit is how long RemoveListener lets requests under way be answered.
-const removalLimit = 10 * time.Second
-
 func (s *Server) acceptor(listener string) *acceptor {
 	i := slices.IndexFunc(s.acceptors, func(a *acceptor) bool { return a.listener.Name == listener })
 	if i < 0 {
@@ -88,8 +85,8 @@ func (s *Server) open(a *acceptor) error {
 	return nil
 }
 
-// RemoveListener closes a listener's ports and lets the requests under way be answered for ten seconds at most; all its
-// connections are closed as listener_removed. Then its processors have ended, and its name is free (W8).
+// RemoveListener closes a listener's ports and lets the requests under way be answered up to a limit; all its connections are
+// closed as listener_removed. Then its processors have ended, and its name is free (W8).
 func (s *Server) RemoveListener(name string) error {
 	a, err := s.beginRemoval(name)
 	if a == nil {
@@ -137,7 +134,7 @@ func (s *Server) takeOut(a *acceptor) {
 }
 
 func (s *Server) awaitDrained(a *acceptor) {
-	limit := time.After(removalLimit)
+	limit := time.After(s.removalLimit)
 	for _, p := range s.processorsOf(a) {
 		select {
 		case <-p.drained:

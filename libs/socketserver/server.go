@@ -1,6 +1,7 @@
 package socketserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,15 +33,16 @@ var (
 // What changes it (Start, Resize, AddListener, RemoveListener, UpdateQuotas, Close) goes one after the other (W15).
 type Server struct {
 	// immutable after New
-	rc         RequestChannel
-	assignment Assignment
-	quotas     *connectionQuotas
-	budget     *memory.Budget
-	metrics    *metrics
-	workers    *workers
-	handshakes *network.Handshakes
-	reg        prometheus.Registerer
-	log        *slog.Logger
+	rc           RequestChannel
+	assignment   Assignment
+	removalLimit time.Duration
+	quotas       *connectionQuotas
+	budget       *memory.Budget
+	metrics      *metrics
+	workers      *workers
+	handshakes   *network.Handshakes
+	reg          prometheus.Registerer
+	log          *slog.Logger
 
 	processors registry
 	running    sync.WaitGroup // processors
@@ -65,7 +68,7 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	s := &Server{
-		rc: rc, assignment: cfg.Assignment, quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
+		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
 		workers: newWorkers(), budget: cfg.Budget, handshakes: network.NewHandshakes(handshakesUnderWay, runtime.NumCPU()),
 		leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
