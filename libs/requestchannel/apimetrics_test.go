@@ -144,6 +144,22 @@ func TestUnregister(t *testing.T) {
 	}
 }
 
+// R6: percentiles are made from buckets of any time span, to within a factor of 2.5 from 20 us to 18 s.
+func TestStageBuckets(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	p, now, send := pendingAt(NewChannelMetrics(reg))
+	p.Done(Sent, now, send)
+	buckets := find(t, reg, "kanal_request_stage_seconds", "total")[0].GetHistogram().GetBucket()
+	for i, b := range buckets[1:] {
+		if ratio := b.GetUpperBound() / buckets[i].GetUpperBound(); ratio > 2.5001 {
+			t.Errorf("bucket %d is %v times the one before", i+1, ratio)
+		}
+	}
+	if first, last := buckets[0].GetUpperBound(), buckets[len(buckets)-1].GetUpperBound(); first > 20e-6 || last < 18 {
+		t.Errorf("from %v to %v s", first, last)
+	}
+}
+
 // sum adds up a metric's series that have all these label values; of a histogram it is the count.
 func sum(t *testing.T, reg *prometheus.Registry, name string, values ...string) (n float64) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"kanal/libs/socketserver"
 )
 
-// E16: idle and busy time of a processor make up its life, and a loop that sleeps is seen to sleep: nothing wakes it
+// E15, E16, R9: idle and busy time of a processor make up its life, and a loop that sleeps is seen to sleep: nothing wakes it
 // between the two scrapes.
 func TestIdleAndBusyTime(t *testing.T) {
 	f := start(t)
@@ -89,7 +89,7 @@ func (b blockingChannel) Submit(r *socketserver.Request) (bool, network.CloseRea
 	return ok, reason
 }
 
-// L7: connections are counted by the software that they have named last, and by nothing once they are closed.
+// L7, testConnectionsByClientMetric: connections are counted by the software that they have named last, and by nothing once they are closed.
 func TestConnectionsBySoftware(t *testing.T) {
 	f := startNaming(t)
 	of := func(name, version string) float64 {

@@ -119,7 +119,30 @@ func TestEveryAPIHasALine(t *testing.T) {
 	}
 }
 
-// R10 and the weakness of 27: what is written is chosen by time, client, api and principal, and thinned out.
+// testAlterRequests, testIncrementalAlterRequests, testJsonRequests: whatever secrets a request brings, a line has
+// nothing of its body.
+func TestNothingOfBodies(t *testing.T) {
+	l := newLog(t, Config{Output: Memory})
+	for _, key := range []protocol.APIKey{protocol.AlterConfigs, protocol.IncrementalAlterConfigs, protocol.AlterUserScramCredentials} {
+		end(l, request(func(e *requestchannel.Ended) {
+			e.APIKey = key
+			binary.BigEndian.PutUint16(e.Frame, uint16(key))
+			binary.BigEndian.PutUint16(e.Frame[2:], 0)
+			e.Frame = append(e.Frame, "password=hunter2"...)
+		}))
+	}
+	lines := l.Recent()
+	if len(lines) != 3 || !bytes.Contains(lines[0], []byte(`"clientId":"app"`)) {
+		t.Fatalf("%s", lines)
+	}
+	for _, line := range lines {
+		if bytes.Contains(line, []byte("hunter2")) {
+			t.Errorf("%s", line)
+		}
+	}
+}
+
+// M11, R10 and the weakness of 27: what is written is chosen by time, client, api and principal, and thinned out.
 func TestFilters(t *testing.T) {
 	slowPoll := func(e *requestchannel.Ended) { e.Parked, e.Remote = true, e.Total-time.Millisecond }
 	tests := []struct {
@@ -164,7 +187,7 @@ func TestSampling(t *testing.T) {
 	}
 }
 
-// R10: a change takes effect at once, one that is not valid changes nothing, and off is off.
+// R10, M11: a change takes effect at once, one that is not valid changes nothing, and off is off.
 func TestUpdate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "requests.json")
 	l := newLog(t, Config{})
