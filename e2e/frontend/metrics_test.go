@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,12 +26,14 @@ import (
 type scripted struct {
 	registry *prometheus.Registry
 	taken    chan string   // client ids
-	free     chan struct{} // closed: what was held is answered
+	free     chan struct{} // closed by release: what was held is answered
+	release  func()
 }
 
 func startScripted(t testing.TB, url string) *scripted {
 	t.Helper()
 	s := &scripted{registry: prometheus.NewRegistry(), taken: make(chan string, 1000), free: make(chan struct{})}
+	s.release = sync.OnceFunc(func() { close(s.free) })
 	mux := handler.NewMux()
 	mux.Handle(protocol.Metadata, 0, 13, s.metadata)
 	server, err := handler.NewServer(handler.Config{
@@ -72,6 +75,7 @@ func startWithScript(t testing.TB, variables map[string]string) (*fixture, *scri
 	s := startScripted(t, url)
 	f := newFrontEnd(t, url, variables)
 	f.awaitOpened()
+	t.Cleanup(s.release) // before the services stop, which wait for what is held
 	return f, s
 }
 
@@ -167,7 +171,7 @@ func TestRequestsOfClientsThatLeaveAreCountedOnce(t *testing.T) {
 		f.becomes(0, "kanal_requests_total") // R7: completions count, not arrivals
 		c.reset()
 		f.becomes(1, "kanal_request_outcomes_total", "connection_lost")
-		close(s.free) // the answer comes to nobody
+		s.release() // the answer comes to nobody
 		f.becomes(1, "kanal_request_channel_late_answers_total")
 		f.nothingLeft(1)
 	})
@@ -271,7 +275,7 @@ func TestMetricsOutlastThePorts(t *testing.T) {
 	if n := f.sum("kanal_requests_in_flight", "Metadata"); n != 1 {
 		t.Errorf("%v in flight while draining", n)
 	}
-	close(s.free)
+	s.release()
 	c.receive()
 	<-stopped
 	families, err := f.registry.Gather()

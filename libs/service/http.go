@@ -19,13 +19,13 @@ type web struct {
 	listener net.Listener
 }
 
-// listen opens addr; an address in use is a clear error.
-func listen(addr string, gather prometheus.Gatherer, ready *Readiness) (*web, error) {
+// listen opens addr and adds the process's own pages to mux; an address in use is
+// a clear error.
+func listen(addr string, mux *http.ServeMux, gather prometheus.Gatherer, ready *Readiness) (*web, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("open the status port (KANAL_HTTP_ADDR=%s): %w; set another address, or an empty one for none", addr, err)
 	}
-	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -52,7 +53,8 @@ func run(name string, process Process, build Build, log *slog.Logger) error {
 	deps := Deps{Log: log, Metrics: metrics, Connect: Connector(ctx, process.NATSURL, log), Ready: new(Readiness)}
 	var runners []Runner
 	if process.HTTPAddr != "" {
-		w, err := listen(process.HTTPAddr, metrics, deps.Ready)
+		deps.Pages = http.NewServeMux()
+		w, err := listen(process.HTTPAddr, deps.Pages, metrics, deps.Ready)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"regexp"
 	"time"
 
@@ -24,6 +25,9 @@ type Deps struct {
 	// It waits until NATS can be reached or the process is told to stop.
 	Connect func(name string, opts ...nats.Option) (*nats.Conn, error)
 	Ready   *Readiness
+	// Pages are what the process serves at KANAL_HTTP_ADDR; a service may add its
+	// own. Nil where it serves none.
+	Pages *http.ServeMux
 }
 
 // Runner is a service. Run returns when everything that it started has ended;

@@ -96,11 +96,11 @@ func TestStatusPort(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	registerBuildInfo(reg)
 	ready := new(Readiness)
-	w, err := listen("127.0.0.1:0", reg, ready)
+	w, err := listen("127.0.0.1:0", http.NewServeMux(), reg, ready)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(w.listener.Addr().String(), reg, ready); err == nil || !strings.Contains(err.Error(), "KANAL_HTTP_ADDR") {
+	if _, err := listen(w.listener.Addr().String(), http.NewServeMux(), reg, ready); err == nil || !strings.Contains(err.Error(), "KANAL_HTTP_ADDR") {
 		t.Fatal("a port in use:", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

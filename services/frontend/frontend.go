@@ -117,6 +117,9 @@ func (s *Service) build() (err error) {
 	if err := s.requestLog.Update(s.cfg.requestLog()); err != nil {
 		return err
 	}
+	if s.deps.Pages != nil {
+		s.deps.Pages.Handle("/requests", s.requestLog)
+	}
 	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }, metrics: s.metrics}
 	if s.channel, err = requestchannel.NewChannel(s.channelConfig(), s.nc, s.large, s.requests, s.log); err != nil {
 		return err
