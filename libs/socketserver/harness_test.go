@@ -225,14 +225,25 @@ type fixture struct {
 }
 
 type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu       sync.Mutex
+	b        bytes.Buffer
+	follower func(line string)
 }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.follower != nil {
+		l.follower(string(p))
+	}
 	return l.b.Write(p)
+}
+
+// follow gives each line to come to f, under the lock.
+func (l *logBuffer) follow(f func(line string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.follower = f
 }
 
 // has tells whether a line holds all the parts.
