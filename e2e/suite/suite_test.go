@@ -47,6 +47,7 @@ var bodies = []struct {
 	{"topics", topics},
 	{"recreated topic", recreatedTopic},
 	{"auto create", autoCreate},
+	{"broker configs", brokerConfigs},
 	{"bad input", badInput},
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -219,5 +220,82 @@ func TestNoCluster(t *testing.T) {
 	}
 	for name := range js.StreamNames(limited(t)).Name() {
 		t.Errorf("stream %s was made", name)
+	}
+}
+
+// follow has the front end say what became of the newest configs.
+func (i *instances) follow(t *testing.T, registry *cluster.Registry, accept func(map[string]string) error) {
+	config := &requestchannel.FrontEndConfig{Environment: map[string]string{"listeners": "PLAINTEXT://localhost:9092", "max.connections": "50"}}
+	look := func() {
+		i.mu.Lock()
+		next := *config
+		now := registry.BrokerConfigs()
+		next.Seen, next.Error = now.Revision, ""
+		if err := accept(now.Values); err != nil {
+			next.Error = err.Error()
+		} else {
+			next.Applied = now.Revision
+		}
+		config, i.frontEnd.Config = &next, &next
+		i.mu.Unlock()
+		i.publish(t)
+	}
+	look()
+	registry.OnChange(look)
+}
+
+func TestConfig(t *testing.T) {
+	nc := startNATS(t)
+	registry := startCluster(t, nc)
+	announce(t, nc).follow(t, registry, func(values map[string]string) error {
+		if values["max.connections"] == "7" {
+			return errors.New("seven is too few here")
+		}
+		return nil
+	})
+	read := func(text string) (c kanalctl.Configs) {
+		if err := json.Unmarshal([]byte(text), &c); err != nil {
+			t.Fatalf("%v in %q", err, text)
+		}
+		return c
+	}
+	refused := func(says string, args ...string) {
+		t.Helper()
+		err := kanalctl.Run(limited(t), append([]string{"config"}, args...), new(bytes.Buffer))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v does not say %q", args, err, says)
+		}
+	}
+	set := read(kanalctlSays(t, "config", "set", "-json", "max.connections=60", "kanal.max.connections.action=refuse"))
+	if len(set.Configs) != 2 || set.Revision == 0 || len(set.FrontEnds) != 1 || set.FrontEnds[0].Applied != set.Revision {
+		t.Errorf("set: %+v", set)
+	}
+	if got := registry.BrokerConfigs().Values; len(got) != 2 || got["max.connections"] != "60" {
+		t.Errorf("stored: %v", got)
+	}
+	list := read(kanalctlSays(t, "config", "list", "-json"))
+	for _, e := range list.Configs {
+		if e.Key == "max.connections" && (e.Value == nil || *e.Value != "60" || !slices.Equal(e.Environment, []string{"50"}) || e.Default != "2147483647" || e.Changes != "running") {
+			t.Errorf("list: %+v", e)
+		}
+	}
+	if len(list.Configs) != 3 {
+		t.Errorf("list: %+v", list.Configs)
+	}
+	if got := read(kanalctlSays(t, "config", "get", "-json", "queued.max.requests")); len(got.Configs) != 1 || got.Configs[0].Changes != "start" || got.Configs[0].Value != nil || got.Configs[0].Doc == "" {
+		t.Errorf("get: %+v", got.Configs)
+	}
+	refused("queued.max.requests", "set", "max.connections=70", "queued.max.requests=1")
+	refused("PLAINTEXT", "set", "listeners=PLAINTEXT://localhost:9093") // what the front end announces
+	refused("no such", "get", "nonsense")
+	if got := registry.BrokerConfigs().Values["max.connections"]; got != "60" {
+		t.Errorf("a refusal changed it to %s", got)
+	}
+	refused("not applied by F", "set", "max.connections=7")
+	if text := kanalctlSays(t, "config", "list"); !strings.Contains(text, "seven is too few here") {
+		t.Errorf("got %s", text)
+	}
+	if unset := read(kanalctlSays(t, "config", "unset", "-json", "max.connections", "kanal.max.connections.action")); len(unset.Configs) != 0 {
+		t.Errorf("unset: %+v", unset)
 	}
 }

@@ -135,16 +135,16 @@ func TestDecodeBrokerConfigs(t *testing.T) {
 // An entry that cannot be read changes nothing, and is known to be there.
 func TestBrokerConfigsInTheBucket(t *testing.T) {
 	b := newBuilder(&snapshot{})
-	if err := b.put(brokersKey, []byte(`{"version":1,"configs":{"a":"b"}}`), 5); err != nil {
+	if err := b.put(BrokerConfigsKey, []byte(`{"version":1,"configs":{"a":"b"}}`), 5); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.put(brokersKey, []byte(`nonsense`), 6); err == nil {
+	if err := b.put(BrokerConfigsKey, []byte(`nonsense`), 6); err == nil {
 		t.Error("nonsense was read")
 	}
 	if got := b.snapshot().brokers; got.Values["a"] != "b" || got.Revision != 6 || got.Err == nil {
 		t.Errorf("%+v", got)
 	}
-	b.remove(brokersKey, 7)
+	b.remove(BrokerConfigsKey, 7)
 	if got := b.snapshot().brokers; len(got.Values) != 0 || got.Revision != 7 || got.Err != nil {
 		t.Errorf("%+v", got)
 	}

@@ -25,6 +25,9 @@ type BrokerConfigs struct {
 	Err error
 }
 
+// BrokerConfigsKey is the key of their entry in the cluster's bucket.
+const BrokerConfigsKey = "broker-configs"
+
 const brokersVersion = 1
 
 // brokersEntry is the stored form.
@@ -40,13 +43,13 @@ func decodeBrokerConfigs(value []byte) (map[string]string, error) {
 	d := json.NewDecoder(bytes.NewReader(value))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalidEntry, brokersKey, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalidEntry, BrokerConfigsKey, err)
 	}
 	if e.Version != brokersVersion {
-		return nil, fmt.Errorf("%w: %s: version %d, this build reads %d", ErrInvalidEntry, brokersKey, e.Version, brokersVersion)
+		return nil, fmt.Errorf("%w: %s: version %d, this build reads %d", ErrInvalidEntry, BrokerConfigsKey, e.Version, brokersVersion)
 	}
 	if d.More() {
-		return nil, fmt.Errorf("%w: %s: more than one value", ErrInvalidEntry, brokersKey)
+		return nil, fmt.Errorf("%w: %s: more than one value", ErrInvalidEntry, BrokerConfigsKey)
 	}
 	if e.Configs == nil {
 		e.Configs = map[string]string{}
@@ -85,9 +88,9 @@ func (r *Registry) UpdateBrokerConfigs(ctx context.Context, change func(values m
 			return BrokerConfigs{}, err
 		}
 		if stored.Revision == 0 {
-			stored.Revision, err = r.kv.Create(ctx, brokersKey, value)
+			stored.Revision, err = r.kv.Create(ctx, BrokerConfigsKey, value)
 		} else {
-			stored.Revision, err = r.kv.Update(ctx, brokersKey, value, stored.Revision)
+			stored.Revision, err = r.kv.Update(ctx, BrokerConfigsKey, value, stored.Revision)
 		}
 		if err == nil {
 			return stored, nil
@@ -104,7 +107,7 @@ func (r *Registry) UpdateBrokerConfigs(ctx context.Context, change func(values m
 // readBrokerConfigs reads the stored entry, not the snapshot: conditions need
 // the newest revision there is. It is 0 where there is no entry.
 func (r *Registry) readBrokerConfigs(ctx context.Context) (BrokerConfigs, error) {
-	e, err := r.kv.Get(ctx, brokersKey)
+	e, err := r.kv.Get(ctx, BrokerConfigsKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return BrokerConfigs{Values: map[string]string{}}, nil
 	}

@@ -44,7 +44,6 @@ func unifyName(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 const (
 	clusterKey    = "cluster"
-	brokersKey    = "broker-configs"
 	producerKey   = "producer-ids"
 	topicPrefix   = "topic."
 	versionPrefix = "versions."

@@ -69,7 +69,7 @@ func (b *builder) put(key string, value []byte, revision uint64) error {
 		}
 		return err
 	}
-	if key == brokersKey {
+	if key == BrokerConfigsKey {
 		return b.putBrokerConfigs(value, revision)
 	}
 	if strings.HasPrefix(key, userPrefix) {
@@ -92,7 +92,7 @@ func (b *builder) remove(key string, revision uint64) {
 	if service, ok := strings.CutPrefix(key, versionPrefix); ok {
 		delete(b.versions, service)
 	}
-	if key == brokersKey {
+	if key == BrokerConfigsKey {
 		b.brokers = BrokerConfigs{Revision: revision}
 	}
 	delete(b.users, key)

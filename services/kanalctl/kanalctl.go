@@ -1,7 +1,8 @@
 // Package kanalctl is the command line for people: what lives in a cluster, and
 // what it keeps. It asks nobody: it listens to the announcements by which front
 // ends and handlers know each other (libs/requestchannel), and reads the
-// cluster's bucket (libs/cluster). It changes nothing but users.
+// cluster's bucket (libs/cluster). It changes nothing but users and broker
+// configs.
 package kanalctl
 
 import (
@@ -22,6 +23,9 @@ const usage = `Usage: kanalctl status [-json] [-watch]
        kanalctl user set NAME [-mechanism M,M] [-iterations N] [-print]
        kanalctl user delete NAME [-mechanism M,M]
        kanalctl user list [-json]
+       kanalctl config list [-json]
+       kanalctl config get|unset [-json] CONFIG...
+       kanalctl config set [-json] CONFIG=VALUE...
        kanalctl -version | -h
 
   status  front ends and handlers that live, and who holds which broker.
@@ -33,6 +37,10 @@ const usage = `Usage: kanalctl status [-json] [-watch]
           and SCRAM-SHA-256 or those named; the password cannot be read from
           that. A change counts at once, for new logins. -print stores nothing
           and prints lines for a credentials file.
+  config  broker configs, which front ends follow while they run: those that are
+          set, beside what the front ends' environments say. set and unset
+          change all that are named or none, and wait until the front ends tell
+          whether they have applied them.
 
   -json   JSON instead of a table; with -watch one object per line
 
@@ -62,6 +70,9 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 func command(ctx context.Context, name string, args []string, stdout io.Writer) error {
 	if name == "user" {
 		return user(ctx, args, stdout)
+	}
+	if name == "config" {
+		return config(ctx, args, stdout)
 	}
 	flags := newFlags()
 	asJSON := flags.Bool("json", false, "")

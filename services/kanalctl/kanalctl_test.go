@@ -21,6 +21,12 @@ func TestCommandLine(t *testing.T) {
 		"unknown command":   {args: []string{"stats"}, says: `"stats"`, bad: true},
 		"unknown flag":      {args: []string{"topics", "-watch"}, says: "-watch", bad: true},
 		"too much":          {args: []string{"topics", "all"}, says: `"all"`, bad: true},
+		"help of config":    {args: []string{"config", "-h"}, says: "config set"},
+		"config alone":      {args: []string{"config"}, says: "set or unset", bad: true},
+		"config command":    {args: []string{"config", "show"}, says: `"show"`, bad: true},
+		"config no value":   {args: []string{"config", "set", "max.connections"}, says: "key=value", bad: true},
+		"config no key":     {args: []string{"config", "unset"}, says: "which config", bad: true},
+		"config too much":   {args: []string{"config", "list", "all"}, says: `"all"`, bad: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
