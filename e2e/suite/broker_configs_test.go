@@ -60,17 +60,17 @@ func brokerConfigs(t *testing.T, on target) {
 	if c := described("listeners"); c.Source != kmsg.ConfigSourceStaticBrokerConfig || !strings.Contains(c.MaybeValue(), on.bootstrap) {
 		t.Errorf("listeners are %+v", c)
 	}
-	if err := alter(set(kadm.SetConfig, "max.connections", "90000"), set(kadm.SetConfig, "num.network.threads", "3")); err != nil {
+	if err := alter(set(kadm.SetConfig, "max.connections", "9000"), set(kadm.SetConfig, "num.network.threads", "3")); err != nil {
 		t.Fatal(err)
 	}
-	if c := described("max.connections"); c.MaybeValue() != "90000" || c.Source != kmsg.ConfigSourceDynamicDefaultBrokerConfig {
+	if c := described("max.connections"); c.MaybeValue() != "9000" || c.Source != kmsg.ConfigSourceDynamicDefaultBrokerConfig {
 		t.Errorf("max.connections is %+v", c)
 	}
-	err := alter(set(kadm.SetConfig, "max.connections", "80000"), set(kadm.SetConfig, "queued.max.requests", "1"), set(kadm.SetConfig, "max.connections.per.ip", "x"))
+	err := alter(set(kadm.SetConfig, "max.connections", "8000"), set(kadm.SetConfig, "queued.max.requests", "1"), set(kadm.SetConfig, "max.connections.per.ip", "x"))
 	if !errors.Is(err, kerr.InvalidConfig) || !strings.Contains(err.Error(), "queued.max.requests") || !strings.Contains(err.Error(), "max.connections.per.ip") {
 		t.Errorf("two of three are wrong: %v", err)
 	}
-	if c := described("max.connections"); c.MaybeValue() != "90000" {
+	if c := described("max.connections"); c.MaybeValue() != "9000" {
 		t.Errorf("max.connections is %s after a refusal", c.MaybeValue())
 	}
 	if r, err := adm.AlterBrokerConfigs(ctx, []kadm.AlterConfig{set(kadm.SetConfig, "max.connections", "1")}, 1); err != nil || !errors.Is(r[0].Err, kerr.InvalidRequest) {

@@ -11,6 +11,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"kanal/e2e/process"
+	"kanal/libs/cluster"
 	"kanal/libs/service"
 	"kanal/services/echo"
 	"kanal/services/frontend"
@@ -54,6 +55,52 @@ func TestConfigurationIsDocumented(t *testing.T) {
 			t.Errorf("%s has a row, and no service reads it", name)
 		}
 	}
+}
+
+// configRow is a row of the table of broker configs: | `key` | of | in place of | meaning |.
+var configRow = regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| ([a-z, ]+) \\| ([^|]*) \\| ([^|]+) \\|$")
+
+// TestBrokerConfigsAreDocumented holds the table of what changes while running
+// against the one in the code.
+func TestBrokerConfigsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(process.Root(t), "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][]string{}
+	for _, m := range configRow.FindAllStringSubmatch(string(text), -1) {
+		rows[m[1]] = m[2:]
+	}
+	for _, d := range cluster.BrokerConfigDefs {
+		row := rows[d.Name]
+		delete(rows, d.Name)
+		switch of := scope(&d); {
+		case d.ReadOnly && row != nil:
+			t.Errorf("%s is read at start and has a row", d.Name)
+		case d.ReadOnly:
+		case row == nil:
+			t.Errorf("%s has no row", d.Name)
+		case row[0] != of:
+			t.Errorf("%s is of %q, its row says %q", d.Name, of, row[0])
+		case !strings.Contains(row[1], "`"+d.Variable+"`") && d.Variable != "" || !strings.Contains(row[1], d.OfListener):
+			t.Errorf("%s replaces %s and %s, its row says %s", d.Name, d.Variable, d.OfListener, row[1])
+		}
+	}
+	for name := range rows {
+		t.Errorf("%s has a row, and is no config", name)
+	}
+}
+
+func scope(d *cluster.BrokerConfigDef) string {
+	switch {
+	case d.Fixed:
+		return "listener, when it is added"
+	case d.Variable == "" && d.OfListener != "":
+		return "listener"
+	case d.OfListener != "":
+		return "all, listener"
+	}
+	return "all"
 }
 
 // variables are all that the services read, with their defaults. One that several

@@ -54,7 +54,7 @@ func TestBrokerConfigKeys(t *testing.T) {
 	}
 }
 
-// Everything wrong is told at once (W1, W2, W13, D15), and every kind of wrong is
+// Everything wrong is told at once (W1, W2, W4, W5, W13, D15), and every kind of wrong is
 // found.
 func TestCheckBrokerConfigs(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -77,6 +77,7 @@ func TestCheckBrokerConfigs(t *testing.T) {
 		"advertised and missing": {values: map[string]string{"listeners": "A://h:1", "advertised.listeners": "B://x:1"}, says: []string{"B://x:1 is not in listeners"}},
 		"advertised wildcard":    {values: map[string]string{"advertised.listeners": "B://0.0.0.0:1,C://:1,D://h:0,E://h:1"}, says: []string{"B://0.0.0.0:1, C://:1, D://h:0 is not"}},
 		"protocols":              {values: map[string]string{"listener.security.protocol.map": "A:SSL,A:SSL,B:TLS"}, says: []string{"A:SSL, B:TLS"}},
+		"other pools (W4, W5)":   {values: map[string]string{"num.io.threads": "4", "background.threads": "4", "num.replica.fetchers": "4"}, says: []string{"num.io.threads: no such", "background.threads: no such", "num.replica.fetchers: no such"}},
 		"unknown":                {values: map[string]string{"foo": "1", "max.connections.per.ip": "0"}, says: []string{"foo: no such", "nobody"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 type configMetrics struct {
 	seen, applied prometheus.Gauge
 	failures      *prometheus.CounterVec
+	reg           prometheus.Registerer
 }
 
 // Kinds of failures.
@@ -22,6 +23,7 @@ func newConfigMetrics(reg prometheus.Registerer) *configMetrics {
 		return prometheus.Opts{Namespace: "kanal", Subsystem: "config", Name: name, Help: help}
 	}
 	m := &configMetrics{
+		reg:      reg,
 		seen:     prometheus.NewGauge(prometheus.GaugeOpts(opts("seen_revision", "Newest revision of the cluster's broker configs that this front end knows."))),
 		applied:  prometheus.NewGauge(prometheus.GaugeOpts(opts("applied_revision", "Revision of the broker configs that this front end runs with."))),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts(opts("failures_total", "Broker configs that were refused, or not applied as a whole.")), []string{"kind"}),
@@ -33,4 +35,12 @@ func newConfigMetrics(reg prometheus.Registerer) *configMetrics {
 		reg.MustRegister(m.seen, m.applied, m.failures)
 	}
 	return m
+}
+
+func (m *configMetrics) unregister() {
+	if m.reg != nil {
+		m.reg.Unregister(m.seen)
+		m.reg.Unregister(m.applied)
+		m.reg.Unregister(m.failures)
+	}
 }

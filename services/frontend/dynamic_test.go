@@ -354,7 +354,7 @@ func TestStepsThatFail(t *testing.T) {
 	})
 }
 
-// Whatever came before, a front end ends as one that has only seen the last of
+// W15: changes go one after another. Whatever came before, a front end ends as one that has only seen the last of
 // the configs; wrong ones on the way change nothing.
 func TestOrderOfChangesDoesNotMatter(t *testing.T) {
 	base, _ := parse(t, map[string]string{"KANAL_LISTENERS": "A://h:100,B://h:200", "KANAL_PROCESSORS": "2", "KANAL_MAX_CONNECTIONS": "50"})

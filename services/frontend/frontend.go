@@ -336,6 +336,9 @@ func (s *Service) close() {
 	if s.metrics != nil {
 		s.metrics.unregister()
 	}
+	if s.dynamic != nil {
+		s.dynamic.metrics.unregister()
+	}
 	if s.requestLog != nil {
 		s.requestLog.Close()
 	}
