@@ -28,8 +28,8 @@ func NewHandshakes(underWay, computing int) *Handshakes {
 	return &Handshakes{computing: make(chan struct{}, max(computing, 1)), room: max(underWay, 1)}
 }
 
-// UnderWay and Waiting are the present numbers.
-func (h *Handshakes) UnderWay() (underWay, waiting int) {
+// Counts gives the present numbers.
+func (h *Handshakes) Counts() (underWay, waiting int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.underWay, h.waiting.Len()

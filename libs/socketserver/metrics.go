@@ -2,6 +2,7 @@ package socketserver
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ type metrics struct {
 	throttled   *prometheus.CounterVec // listener, quota
 	handshakes  *prometheus.CounterVec // listener
 	loads       *prometheus.CounterVec // listener, result
+	underWay    []prometheus.Collector
 	expiry      *prometheus.GaugeVec   // listener
 	encrypted   *population            // protocol, cipher
 	blocked     *blockedTimes          // listener
@@ -36,7 +38,7 @@ type metrics struct {
 	logins      loginVecs
 }
 
-func newMetrics() *metrics {
+func newMetrics(h *network.Handshakes) *metrics {
 	ofProcessor := func(name, help string) *prometheus.CounterVec { return counter(name, help, "listener", "processor") }
 	return &metrics{
 		connections: gauge("kanal_connections", "Open connections.", "listener", "security_protocol"),
@@ -45,6 +47,7 @@ func newMetrics() *metrics {
 		acceptErrs:  counter("kanal_acceptor_errors_total", "Accepts that failed.", "listener"),
 		throttled:   counter("kanal_acceptor_throttled_seconds_total", "Time that connections were made to wait for a rate: the listener's or the server's (quota listener), or their address's (quota ip).", "listener", "quota"),
 		handshakes:  counter("kanal_tls_handshakes_total", "TLS handshakes completed.", "listener"),
+		underWay:    handshakeGauges(h),
 		loads:       counter("kanal_tls_certificate_loads_total", "Attempts to load changed certificates.", "listener", "result"),
 		expiry:      gauge("kanal_tls_certificate_expiry_timestamp_seconds", "When the listener's certificate expires.", "listener"),
 		encrypted:   newPopulation("kanal_tls_connections", "Open connections by TLS protocol and cipher.", "protocol", "cipher"),
@@ -74,7 +77,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return append(m.logins.all(),
+	return append(slices.Concat(m.logins.all(), m.underWay),
 		m.connections, m.accepted, m.closed, m.acceptErrs, m.throttled, m.blocked, m.held, m.clients,
 		m.handshakes, m.loads, m.expiry, m.encrypted, m.queues,
 		m.polls, m.reads, m.writes, m.received, m.sent, m.requests, m.responses, m.parked, m.processors)

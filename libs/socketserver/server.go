@@ -67,9 +67,10 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	if err != nil {
 		return nil, err
 	}
+	handshakes := network.NewHandshakes(handshakesUnderWay, runtime.NumCPU())
 	s := &Server{
-		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(), log: log,
-		workers: newWorkers(), budget: cfg.Budget, handshakes: network.NewHandshakes(handshakesUnderWay, runtime.NumCPU()),
+		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(handshakes), log: log,
+		workers: newWorkers(), budget: cfg.Budget, handshakes: handshakes,
 		leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
 	for _, l := range listeners {

@@ -56,6 +56,22 @@ func newListenerTLS(l *ListenerConfig, h *network.Handshakes, m *metrics, log *s
 	return t, nil
 }
 
+func handshakeGauges(h *network.Handshakes) []prometheus.Collector {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	return []prometheus.Collector{
+		gauge("kanal_tls_handshakes_under_way", "TLS handshakes that have begun and are not over.", func() float64 {
+			underWay, _ := h.Counts()
+			return float64(underWay)
+		}),
+		gauge("kanal_tls_handshakes_waiting", "TLS handshakes that wait until fewer are under way.", func() float64 {
+			_, waiting := h.Counts()
+			return float64(waiting)
+		}),
+	}
+}
+
 // watch looks at the files while connections are accepted, until stop.
 func (t *listenerTLS) watch() {
 	if t == nil {

@@ -27,34 +27,25 @@ type rule struct {
 // (RE2), which have all of Java's but looking around and back.
 func ParsePrincipalRules(text string) (*PrincipalMapper, error) {
 	m := &PrincipalMapper{}
-	rest := strings.TrimSpace(text)
-	if rest == "" {
-		rest = "DEFAULT"
+	if strings.TrimSpace(text) == "" {
+		text = "DEFAULT"
 	}
-	for rest != "" {
+	for rest := trimEmpty(text); rest != ""; rest = trimEmpty(rest) {
 		r, after, err := parseRule(rest)
 		if err != nil {
 			return nil, err
 		}
 		m.rules = append(m.rules, r)
-		if rest, err = nextRule(after); err != nil {
-			return nil, err
+		rest = strings.TrimSpace(after)
+		if rest != "" && rest[0] != ',' {
+			return nil, fmt.Errorf("a comma is missing before %q", rest)
 		}
 	}
 	return m, nil
 }
 
-func nextRule(after string) (string, error) {
-	trimmed := strings.TrimSpace(after)
-	if trimmed == "" {
-		return "", nil
-	}
-	rest, comma := strings.CutPrefix(trimmed, ",")
-	if !comma {
-		return "", fmt.Errorf("a comma is missing before %q", after)
-	}
-	return strings.TrimSpace(rest), nil
-}
+// trimEmpty skips the comma after a rule, and rules without a letter, as Kafka does.
+func trimEmpty(s string) string { return strings.TrimLeft(s, ", \t\r\n") }
 
 func parseRule(s string) (r rule, rest string, _ error) {
 	if rest, ok := strings.CutPrefix(s, "DEFAULT"); ok {
