@@ -185,7 +185,7 @@ func TestTLSResumption(t *testing.T) {
 }
 
 // TLS connections move to another processor with all that TLS holds of theirs.
-func TestTLSConnectionsMove(t *testing.T) {
+func TestTLSConnectionsMoveWithWhatTheyHold(t *testing.T) {
 	e := startTLS(t, func(l *socketserver.ListenerConfig) { l.Processors = 3 })
 	var all []secure
 	for range 9 {
@@ -385,10 +385,4 @@ func talk(t *testing.T, f *fixture, conn net.Conn, chance *rand.Rand) (all []byt
 	}
 	work.Wait()
 	return all
-}
-
-func (l *logBuffer) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), part)
 }
