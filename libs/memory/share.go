@@ -132,19 +132,21 @@ func (s *Share) Exceeds(n int) bool { return s.budget.partial.Load()+int64(n) > 
 func (s *Share) Asked() bool { return s.asked.Load() && s.asked.Swap(false) }
 
 // Relieve finds the stalest partial frame. If it is the share's own, which is to close it, it tells so; if it is another
-// selector's, that is asked.
-func (s *Share) Relieve() (own bool) {
+// selector's, that is asked. single tells that the share has just one: where that is the only one of all, it stays.
+func (s *Share) Relieve(single bool) (own bool) {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stalest := s
+	stalest, others := s, false
 	for _, o := range b.shares {
-		if o.stalest.Load() < stalest.stalest.Load() {
+		at := o.stalest.Load()
+		others = others || o != s && at != Never
+		if at < stalest.stalest.Load() {
 			stalest = o
 		}
 	}
 	if stalest == s {
-		return true
+		return s.stalest.Load() != Never && (others || !single)
 	}
 	stalest.asked.Store(true)
 	stalest.wake()

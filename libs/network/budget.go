@@ -26,7 +26,7 @@ func (s *Selector) settle() {
 	}
 }
 
-// relieve closes the stalest partial frames while they have more than their half of the budget, with n bytes more for
+// relieve closes the stalest partial frames while they have more than their half of the budget, with n bytes for
 // growing. That one is the freshest of all: it stays.
 func (s *Selector) relieve(growing *Channel, n int) {
 	if !s.share.Exceeds(n) {
@@ -37,7 +37,7 @@ func (s *Selector) relieve(growing *Channel, n int) {
 		s.tell()
 		defer s.noteGrown(growing)
 	}
-	for s.share.Exceeds(n) && s.share.Relieve() && s.partials.first != nil {
+	for s.share.Exceeds(n) && s.share.Relieve(growing == nil && s.partials.first == s.partials.last) {
 		s.CloseChannel(s.partials.first, ReasonMemoryPressure, nil)
 		s.tell()
 	}

@@ -14,8 +14,8 @@ var (
 
 func (s share) of(memory int64) int64 { return min(max(memory/s.divisor, s.least), s.most) }
 
-// withBudgets gives every budget that is not set its share of memory, in bytes. No request can be larger than the budget
-// that it would have to fit into.
+// withBudgets gives every budget that is not set its share of memory, in bytes. No request can be larger than the half
+// that it has to fit into until it is complete.
 func (c Config) withBudgets(memory int64, log *slog.Logger) Config {
 	fill := func(budget *int64, s share) {
 		if *budget == 0 {
@@ -26,9 +26,9 @@ func (c Config) withBudgets(memory int64, log *slog.Logger) Config {
 	fill(&c.ResponseMaxBytes, responseShare)
 	fill(&c.ParkedMaxBytes, parkedShare)
 	log.Debug("memory budgets", "memory", memory, "requests", c.QueuedMaxRequestBytes, "responses", c.ResponseMaxBytes, "parked", c.ParkedMaxBytes)
-	if int64(c.RequestMaxBytes) > c.QueuedMaxRequestBytes {
-		log.Info("requests are limited to the memory budget of all: KANAL_REQUEST_MAX_BYTES is more", "memory", memory, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "limit", c.QueuedMaxRequestBytes)
-		c.RequestMaxBytes = int(c.QueuedMaxRequestBytes)
+	if half := c.QueuedMaxRequestBytes / 2; int64(c.RequestMaxBytes) > half {
+		log.Info("requests are limited to half of the memory budget, which is less than KANAL_REQUEST_MAX_BYTES", "memory", memory, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "limit", half)
+		c.RequestMaxBytes = int(half)
 	}
 	return c
 }

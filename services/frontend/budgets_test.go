@@ -15,11 +15,11 @@ func TestBudgetsFollowMemory(t *testing.T) {
 		set                                  map[string]string
 		requests, responses, parked, request int64
 	}{
-		{"a container of 256 MiB", 230 << 20, nil, 230 << 20 / 4, 230 << 20 / 4, 230 << 20 / 16, 230 << 20 / 4},
-		{"a tiny one", 32 << 20, nil, 16 << 20, 16 << 20, 4 << 20, 16 << 20},
+		{"a container of 256 MiB", 230 << 20, nil, 230 << 20 / 4, 230 << 20 / 4, 230 << 20 / 16, 230 << 20 / 8},
+		{"a tiny one", 32 << 20, nil, 16 << 20, 16 << 20, 4 << 20, 8 << 20},
 		{"2 GiB", 2 << 30, nil, 512 << 20, 512 << 20, 128 << 20, 104857600},
 		{"a large machine", 256 << 30, nil, 1 << 30, 1 << 30, 256 << 20, 104857600},
-		{"set", 2 << 30, map[string]string{"KANAL_QUEUED_MAX_REQUEST_BYTES": "104857600", "KANAL_RESPONSE_MAX_BYTES": "1048576", "KANAL_PARKED_MAX_BYTES": "1"}, 104857600, 1 << 20, 1, 104857600},
+		{"set", 2 << 30, map[string]string{"KANAL_QUEUED_MAX_REQUEST_BYTES": "209715200", "KANAL_RESPONSE_MAX_BYTES": "1048576", "KANAL_PARKED_MAX_BYTES": "1"}, 209715200, 1 << 20, 1, 104857600},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := parse(t, c.set)

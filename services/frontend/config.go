@@ -137,7 +137,7 @@ func (c Config) Validate() error {
 	bad(c.SendBuffer < 1 && c.SendBuffer != -1, "KANAL_SOCKET_SEND_BUFFER_BYTES", c.SendBuffer, "at least 1, or -1: the system decides")
 	bad(c.ReceiveBuffer < 1 && c.ReceiveBuffer != -1, "KANAL_SOCKET_RECEIVE_BUFFER_BYTES", c.ReceiveBuffer, "at least 1, or -1: the system decides")
 	bad(c.QueuedMaxRequests < 1, "KANAL_QUEUED_MAX_REQUESTS", c.QueuedMaxRequests, "at least 1")
-	bad(c.QueuedMaxRequestBytes != 0 && c.QueuedMaxRequestBytes < int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least KANAL_REQUEST_MAX_BYTES, or 0: a share of the memory")
+	bad(c.QueuedMaxRequestBytes != 0 && c.QueuedMaxRequestBytes < 2*int64(c.RequestMaxBytes), "KANAL_QUEUED_MAX_REQUEST_BYTES", c.QueuedMaxRequestBytes, "at least twice KANAL_REQUEST_MAX_BYTES, or 0: a share of the memory")
 	bad(c.ParkedMaxBytes < 0, "KANAL_PARKED_MAX_BYTES", c.ParkedMaxBytes, "1 or more, or 0: a share of the memory")
 	bad(c.ResponseMaxBytes != 0 && c.ResponseMaxBytes < 1<<20, "KANAL_RESPONSE_MAX_BYTES", c.ResponseMaxBytes, "at least 1048576, or 0: a share of the memory")
 	bad(c.RequestTimeout < 100*time.Millisecond, "KANAL_REQUEST_TIMEOUT", c.RequestTimeout, "a duration of at least 100ms")
