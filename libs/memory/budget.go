@@ -27,9 +27,10 @@ import (
 //
 // Partial frames, which only their senders can end, may have half of it: beyond that the one whose bytes came longest
 // ago is closed (unlike I6, where whoever announced first keeps what it was given, and others wait). Which one that is
-// is compared over all selectors, by what each told at the end of its last pass; a frame that belongs to another
-// selector is closed by that, in its next pass. So a frame that grows at the same time as many may be the one that is
-// closed, and is to be sent again. The last one is not closed, even if it is larger than the half.
+// is compared over all selectors, by what each told at the end of its last pass. A frame of another selector is closed
+// by that, in its next pass; where frames grow by a sixteenth of the budget meanwhile, one of those that are at hand is
+// closed too. So a frame that grows at the same time as many may be closed, and is to be sent again. The last one is
+// not closed, even if it is larger than the half.
 //
 // All methods may be called by any goroutine.
 type Budget struct {

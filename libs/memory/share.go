@@ -128,6 +128,9 @@ func (s *Share) Held() int { return int(s.held) }
 // Exceeds tells whether partial frames have more than their half of the budget, with n bytes more.
 func (s *Share) Exceeds(n int) bool { return s.budget.partial.Load()+int64(n) > s.budget.limit/2 }
 
+// FarExceeds tells whether that is more than a sixteenth of the budget too much.
+func (s *Share) FarExceeds(n int) bool { return s.Exceeds(n - int(s.budget.limit/16)) }
+
 // Asked tells whether another selector wants this one to Relieve; told once.
 func (s *Share) Asked() bool { return s.asked.Load() && s.asked.Swap(false) }
 

@@ -37,10 +37,19 @@ func (s *Selector) relieve(growing *Channel, n int) {
 		s.tell()
 		defer s.noteGrown(growing)
 	}
-	for s.share.Exceeds(n) && s.share.Relieve(growing == nil && s.partials.first == s.partials.last) {
+	for s.share.Exceeds(n) && s.closesOwn(growing, n) {
 		s.CloseChannel(s.partials.first, ReasonMemoryPressure, nil)
 		s.tell()
 	}
+}
+
+// closesOwn tells whether the selector's own stalest frame is to be closed: because it is the stalest of all, or because
+// the selector that has that one does not come to it as fast as frames grow here.
+func (s *Selector) closesOwn(growing *Channel, n int) bool {
+	if s.share.Relieve(growing == nil && s.partials.first == s.partials.last) {
+		return true
+	}
+	return growing != nil && s.partials.first != nil && s.share.FarExceeds(n)
 }
 
 func (s *Selector) noteGrown(c *Channel) {

@@ -18,7 +18,7 @@ import (
 // come back.
 func TestNothingLeaks(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
-	f, b := startBank(t, 8*mib, socketserver.ListenerConfig{
+	f, b := startBank(t, 3*mib, socketserver.ListenerConfig{
 		Processors: 2, MaxRequestSize: mib, FirstRequestTimeout: 150 * time.Millisecond, MaxIdle: 500 * time.Millisecond,
 		WriteTimeout: 500 * time.Millisecond,
 	})
