@@ -64,15 +64,15 @@ func (s *Selector) mayGrow(c *Channel) bool {
 	if n == 0 || s.share == nil {
 		return true
 	}
-	more := s.mem.held + n - s.share.Held()
-	if more <= uncounted {
+	if s.mem.held+n-s.share.Held() <= uncounted {
 		return true
 	}
 	if len(s.short) > 0 && s.short[0] != c {
 		return false
 	}
+	s.tell() // of what has grown in this pass
 	s.relieve(c, n)
-	return s.share.Take(more, cap(c.in.data))
+	return s.share.Take(s.mem.held+n-s.share.Held(), cap(c.in.data))
 }
 
 // holdBack leaves a channel's bytes in its socket until there is memory for them: the peer is held up by TCP, other
