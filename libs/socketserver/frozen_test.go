@@ -107,7 +107,7 @@ func TestAcceptorThatWaitsTakesANewProcessor(t *testing.T) {
 	}
 }
 
-// W3, KAFKA-16768: a frozen processor that retires hands on what waited for it when it thaws.
+// W3, C11, KAFKA-16768: a frozen processor that retires hands on what waited for it when it thaws.
 func TestFrozenProcessorRetires(t *testing.T) {
 	f, rc, thaw := startFreezing(t, socketserver.ListenerConfig{Processors: 2})
 	f.dial(t) // on processor 0

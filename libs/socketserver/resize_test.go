@@ -194,7 +194,7 @@ func TestThrottledConnectionMovesAfterItsThrottle(t *testing.T) {
 	f.wantProcessors(t, 1)
 }
 
-// KAFKA-16768: what waits for a processor that retires goes to another.
+// W3, KAFKA-16768: what waits for a processor that retires goes to another.
 func TestSocketsInARetiringQueueAreHandedOn(t *testing.T) {
 	f := start(t, socketserver.ListenerConfig{Processors: 2})
 	for range 50 {
@@ -230,6 +230,7 @@ func TestResizeRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
+// W7, W8, W9: a name may come back with other settings; requests under way are answered before their connections close.
 func TestListenersComeAndGo(t *testing.T) {
 	f := start(t)
 	for round := range 3 {
