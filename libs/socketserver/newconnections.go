@@ -40,6 +40,7 @@ func (p *Processor) configureNewConnections() {
 	default:
 		p.takeIn()
 	}
+	p.sockets, p.moving = p.sockets[:0], p.moving[:0]
 	p.pool.tellRoom()
 }
 

@@ -146,6 +146,29 @@ func TestAssignmentWhileTheCountChanges(t *testing.T) {
 	}
 }
 
+// W3, KAFKA-16768: a socket that comes to a processor without connections that retires is handed on, and then the loop
+// ends instead of waiting for an event that never comes.
+func TestRetiringLoopEndsAfterALateSocket(t *testing.T) {
+	s := newIdle(t, 2, RoundRobin)
+	pool := s.acceptors[0].pool
+	stays, retires := pool.processors()[0], pool.processors()[1]
+	if !retires.accept(socket{}) {
+		t.Fatal("no room")
+	}
+	pool.set([]*Processor{stays})
+	retires.order(orders{retire: true})
+	if !retires.openDoors() {
+		t.Fatal("ended with a socket in its hands")
+	}
+	retires.configureNewConnections()
+	if d := retires.timeout(); d != 0 {
+		t.Fatalf("the loop would sleep for %v", d)
+	}
+	if retires.openDoors() || stays.countOnly() != 1 || retires.accept(socket{}) {
+		t.Fatal("the loop goes on, or the socket is lost")
+	}
+}
+
 // A listener whose processors cannot be made leaves nothing: not in the request channel, not a descriptor's number.
 func TestProcessorThatIsRefusedLeavesNothing(t *testing.T) {
 	s := newIdle(t, 1, RoundRobin)

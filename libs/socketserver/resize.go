@@ -21,7 +21,6 @@ func (s *Server) Resize(listener string, processors int) error {
 	if processors < 1 {
 		return fmt.Errorf("listener %q: %d processors", listener, processors)
 	}
-	a.listener.Processors = processors
 	if more := processors - len(a.pool.processors()); more > 0 {
 		return s.grow(a, more)
 	}
