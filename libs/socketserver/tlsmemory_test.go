@@ -22,7 +22,9 @@ func TestIdleTLSConnectionIsSmall(t *testing.T) {
 		connections = int64(n)
 	}
 	echo := new(socketservertest.Echo)
-	e := newEncrypted(t, func(l *socketserver.ListenerConfig) { l.Kind, l.Handler, l.MaxIdle = socketserver.KindFrames, "echo", time.Hour })
+	e := newEncrypted(t, func(l *socketserver.ListenerConfig) {
+		l.Kind, l.Handler, l.MaxIdle = socketserver.KindFrames, "echo", time.Hour
+	})
 	e.fixture = startWith(t, echo, []socketserver.ListenerConfig{e.cfg})
 	cfg, frame := e.client(), sized(make([]byte, 100))
 	idle := func(n int64) (sockets []*os.File) {
