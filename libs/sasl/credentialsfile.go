@@ -129,7 +129,7 @@ func parseCredentials(content string) (*table, error) {
 	return t, errors.Join(errs...)
 }
 
-var errLine = errors.New("want user:PLAIN=password, user:SCRAM-SHA-256=... or user:SCRAM-SHA-512=...")
+var errLine = errors.New("want user:PLAIN=password, user:SCRAM-SHA-256=..., or user:SCRAM-SHA-512=... as the value")
 
 // add takes one line.
 func (t *table) add(text string) error {

@@ -127,8 +127,9 @@ func TestScramOfNobody(t *testing.T) {
 		_, rest, _ := strings.Cut(string(e.Challenge), ",")
 		return rest
 	}
-	if salt("eve") == "" || salt("eve") != salt("eve") || salt("eve") == salt("mallory") {
-		t.Errorf("%q, %q, %q", salt("eve"), salt("eve"), salt("mallory"))
+	first, again, other := salt("eve"), salt("eve"), salt("mallory")
+	if first == "" || first != again || first == other {
+		t.Errorf("%q, %q, %q", first, again, other)
 	}
 	if len(salt("eve")) != len(salt("alice")) {
 		t.Errorf("%q beside %q", salt("eve"), salt("alice"))
