@@ -287,3 +287,41 @@ func TestLoginOverTLS(t *testing.T) {
 		t.Errorf("the other listener: %+v", r)
 	}
 }
+
+// What a SASL_SSL listener asks of certificates is its own setting, and no other's (testSslClientAuthDisabledForSaslSslListener,
+// testSslClientAuthRequestedForSaslSslListener, testSslClientAuthRequiredForSaslSslListener,
+// testSslClientAuthRequestedOverriddenForSaslSslListener, testSslClientAuthRequiredOverriddenForSaslSslListener).
+func TestCertificatesOfClientsThatLogIn(t *testing.T) {
+	authority := ssltest.NewAuthority(t, "authority")
+	folder := t.TempDir()
+	certificate, key := ssltest.Write(t, folder, authority.Issue(t, "localhost", nil))
+	for name, c := range map[string]struct {
+		all, own string
+		ok       bool
+	}{
+		"disabled": {"", "none", true}, "requested": {"", "requested", true}, "required": {"", "required", false},
+		"requested of all": {"requested", "", true}, "required of all": {"required", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			variables := map[string]string{
+				"KANAL_LISTENER_TEST_PROTOCOL": "SASL_SSL", "KANAL_SSL_CERTIFICATE_FILE": certificate, "KANAL_SSL_KEY_FILE": key,
+				"KANAL_SSL_TRUSTED_FILE": ssltest.Trust(t, folder, authority), "KANAL_SSL_CLIENT_AUTH": c.all,
+			}
+			if c.own != "" {
+				variables["KANAL_LISTENER_TEST_SSL_CLIENT_AUTH"] = c.own
+			}
+			f := secured(t, variables)
+			over := tls.Client(f.dial().Conn, &tls.Config{RootCAs: authority.Pool(), ServerName: "localhost"})
+			err := over.Handshake()
+			if c.ok {
+				if r := (client{over, t}).login("bob"); err != nil || r.ErrorCode != 0 {
+					t.Fatalf("%v, %+v", err, r)
+				}
+				return
+			}
+			if _, err := over.Read(make([]byte, 1)); err == nil { // the refusal comes after the client's last message
+				t.Fatal("let in without a certificate")
+			}
+		})
+	}
+}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"kanal/e2e/process"
+	"kanal/libs/ssl/ssltest"
 )
 
 // secured is a standalone whose clients have to say who they are: alice with a
@@ -234,6 +237,54 @@ func TestSASLChangesCount(t *testing.T) {
 	write(t, s.file, s.kanalctl(t, "three", "user", "set", "bob", "-print"))
 	process.Poll(t, 10*time.Second, "the file is read again", func() error { return s.ping(t, as("bob", "three")["SCRAM-SHA-512"]) })
 	refused(t, "the file's password of before", s.ping(t, as("bob", "builder")["PLAIN"]))
+	s.Stop(t)
+}
+
+// Clients tell at once that they are not let in, and the same ones work once their user is known
+// (ClientAuthenticationFailureTest, SaslClientsWithInvalidCredentialsTest).
+func TestSASLUserComesLater(t *testing.T) {
+	s := startSecured(t, nil)
+	m := kgo.SASL(as("alice", "pw")["SCRAM-SHA-512"])
+	admin, producer := newClient(t, s.target, m), newClient(t, s.target, m, kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("later"))
+	consumer := newClient(t, s.target, m, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"later": {0: kgo.NewOffset().AtStart()}}))
+	ping := func() error { return admin.Ping(limited(t, 20*time.Second)) }
+	produce := func() error {
+		return producer.ProduceSync(limited(t, 20*time.Second), kgo.StringRecord("hello")).FirstErr()
+	}
+	begun := time.Now()
+	refused(t, "admin", ping())
+	refused(t, "producer", produce())
+	refused(t, "consumer", consumer.PollFetches(limited(t, 20*time.Second)).Err())
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("told after %s", took)
+	}
+	s.kanalctl(t, "pw", "user", "set", "alice")
+	process.Poll(t, 10*time.Second, "the admin client is let in", ping)
+	process.Poll(t, 10*time.Second, "the producer is let in", produce)
+	process.Poll(t, 20*time.Second, "the consumer is let in", func() error {
+		fetches := consumer.PollFetches(limited(t, 5*time.Second))
+		if fetches.NumRecords() == 0 {
+			return fmt.Errorf("no record: %v", fetches.Errors())
+		}
+		return nil
+	})
+	s.Stop(t)
+}
+
+// kcat logs in over TLS.
+func TestSASLKcatOverTLS(t *testing.T) {
+	needKcat(t)
+	authority, folder := ssltest.NewAuthority(t, "authority"), t.TempDir()
+	certificate, key := ssltest.Write(t, folder, authority.Issue(t, "127.0.0.1", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} }))
+	s := startSecured(t, process.Env{"KANAL_LISTENER_PLAINTEXT_PROTOCOL": "SASL_SSL", "KANAL_SSL_CERTIFICATE_FILE": certificate, "KANAL_SSL_KEY_FILE": key})
+	s.kanalctl(t, "pw", "user", "set", "alice")
+	trust := ssltest.Trust(t, folder, authority)
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		args := saslOptions(mechanism, []string{"sasl.username=alice", "sasl.password=pw", "security.protocol=SASL_SSL", "ssl.ca.location=" + trust}, "-L")
+		if out := kcat(t, s.target, time.Minute, nil, args...); !strings.Contains(string(out), "1 brokers") {
+			t.Errorf("%s: %s", mechanism, out)
+		}
+	}
 	s.Stop(t)
 }
 

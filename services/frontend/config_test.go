@@ -197,3 +197,41 @@ func FuzzEndpoints(f *testing.F) {
 		}
 	})
 }
+
+// Everything wrong with a listener's login is named at once, and nothing of it on listeners without (K5, N11).
+func TestSASLConfiguration(t *testing.T) {
+	bad := map[string]string{
+		"SASL_MECHANISMS": "PLAIN,GSSAPI,PLAIN,OAUTHBEARER", "SASL_MAX_REAUTH": "-1s", "SASL_MAX_RECEIVE_BYTES": "1023",
+		"SASL_FAILURE_DELAY": "10m", "SASL_APIS_BEFORE_LOGIN": "none", "SASL_OAUTHBEARER_JWKS": "",
+		"SASL_OAUTHBEARER_JWKS_REFRESH": "1ms", "SASL_OAUTHBEARER_CLOCK_SKEW": "-1s", "SASL_OAUTHBEARER_SUB_CLAIM": "",
+	}
+	variables := map[string]string{}
+	for name, value := range bad {
+		variables["KANAL_LISTENER_PLAINTEXT_"+name] = value
+	}
+	if _, err := parse(t, variables); err != nil {
+		t.Fatalf("without a login: %v", err)
+	}
+	variables["KANAL_LISTENER_PLAINTEXT_PROTOCOL"] = "SASL_PLAINTEXT"
+	_, err := parse(t, variables)
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for name := range bad {
+		if name != "SASL_OAUTHBEARER_SUB_CLAIM" && !strings.Contains(err.Error(), "KANAL_LISTENER_PLAINTEXT_"+name) { // empty is the default
+			t.Errorf("%s is not named in %v", name, err)
+		}
+	}
+	if !strings.Contains(err.Error(), "GSSAPI") || !strings.Contains(err.Error(), "KANAL_CONNECTIONS_MAX_IDLE") {
+		t.Error(err)
+	}
+}
+
+func TestNoLoginForFrames(t *testing.T) {
+	_, err := parse(t, map[string]string{
+		"KANAL_LISTENER_PLAINTEXT_PROTOCOL": "SASL_PLAINTEXT", "KANAL_LISTENER_PLAINTEXT_KIND": "frames", "KANAL_LISTENER_PLAINTEXT_HANDLER": "echo",
+	})
+	if err == nil || !strings.Contains(err.Error(), "kind frames") {
+		t.Error(err)
+	}
+}
