@@ -354,8 +354,9 @@ func TestStepsThatFail(t *testing.T) {
 	})
 }
 
-// W15: changes go one after another. Whatever came before, a front end ends as one that has only seen the last of
-// the configs; wrong ones on the way change nothing.
+// W8, W15: changes go one after another, and ports are given up before others
+// are taken. Whatever came before, a front end ends as one that has only seen the
+// last of the configs; wrong ones on the way change nothing.
 func TestOrderOfChangesDoesNotMatter(t *testing.T) {
 	base, _ := parse(t, map[string]string{"KANAL_LISTENERS": "A://h:100,B://h:200", "KANAL_PROCESSORS": "2", "KANAL_MAX_CONNECTIONS": "50"})
 	choices := map[string][]string{
@@ -365,7 +366,7 @@ func TestOrderOfChangesDoesNotMatter(t *testing.T) {
 		"listener.name.c.max.connections":     {"8"},
 		"num.network.threads":                 {"1", "4"},
 		"listener.name.b.num.network.threads": {"5"},
-		"listeners":                           {"A://h:100", "B://h:200,C://h:300", "C://h:300", "A://h:100,A://h:101"},
+		"listeners":                           {"A://h:100", "B://h:200,C://h:300", "C://h:300", "D://h:100,B://h:200", "A://h:100,A://h:101"},
 		"advertised.listeners":                {"C://example.com:1"},
 	}
 	for seed := range uint64(300) {
