@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -36,6 +37,8 @@ type Poller struct {
 	file       *os.File        // owns fd
 	raw        syscall.RawConn // of file; nil when Go's netpoller does not take epoll descriptors
 	harvest    func(uintptr) bool
+	blockers   int32         // most loops of the process in epoll_wait at once
+	blockFor   time.Duration // and for how long
 
 	// owned by the loop
 	events   []Event
@@ -56,7 +59,8 @@ func New() (*Poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	p := &Poller{fd: fd, wakeFD: -1, events: make([]Event, Capacity)}
+	p := &Poller{fd: fd, wakeFD: -1, events: make([]Event, Capacity),
+		blockers: int32(runtime.GOMAXPROCS(0) - 1), blockFor: blockAtMost}
 	if err := p.init(); err != nil {
 		p.Close()
 		return nil, err

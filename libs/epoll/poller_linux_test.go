@@ -1,6 +1,8 @@
 package epoll
 
 import (
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,7 +46,7 @@ func eachWay(t *testing.T, f func(t *testing.T, p *Poller)) {
 			if p.raw == nil {
 				t.Fatal("the netpoller does not take epoll descriptors")
 			}
-			p.mean = mean
+			p.mean, p.blockFor = mean, time.Minute
 			f(t, p)
 		})
 	}
@@ -158,4 +160,52 @@ func BenchmarkWakeOfARunningLoop(b *testing.B) {
 		p.Wake()
 		p.ClearWake()
 	}
+}
+
+// eventually waits for a condition that other goroutines bring about.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in 10 s: %s", what)
+		}
+	}
+}
+
+// waiting starts loops that have nothing to do; the function given ends them.
+func waiting(t *testing.T, n int, blockFor time.Duration) (asleep func() bool, end func()) {
+	var loops sync.WaitGroup
+	pollers := make([]*Poller, n)
+	for i := range pollers {
+		p := newPoller(t)
+		p.blockFor, pollers[i] = blockFor, p
+		loops.Go(func() {
+			if _, err := p.Wait(Forever); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asleep = func() bool {
+		return !slices.ContainsFunc(pollers, func(p *Poller) bool { return p.state.Load() != sleeping })
+	}
+	return asleep, func() {
+		for _, p := range pollers {
+			p.Wake()
+		}
+		loops.Wait()
+	}
+}
+
+// With every P kept by a loop in epoll_wait nobody would look into the netpoller.
+func TestOnePStaysOutOfEpollWait(t *testing.T) {
+	places := int32(runtime.GOMAXPROCS(0) - 1)
+	asleep, end := waiting(t, int(places)+3, time.Hour)
+	defer end()
+	eventually(t, "all loops asleep, all places taken", func() bool { return asleep() && blocked.Load() == places })
+}
+
+func TestIdleLoopLeavesItsPlace(t *testing.T) {
+	asleep, end := waiting(t, 1, blockAtMost)
+	defer end()
+	eventually(t, "asleep, and not in epoll_wait", func() bool { return asleep() && blocked.Load() == 0 })
 }

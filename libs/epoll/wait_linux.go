@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,12 @@ const Forever time.Duration = -1
 // parkAbove is the mean number of events per wake-up beyond which the loop sleeps in Go's netpoller.
 const parkAbove = 1.5
 
+// blockAtMost bounds a sleep in epoll_wait: a loop that has nothing to do leaves its place to one that has.
+const blockAtMost = 2 * time.Millisecond
+
+// blocked counts the loops of the process that sleep in epoll_wait.
+var blocked atomic.Int32
+
 // Wait gives the events that are there, or sleeps until some are, a Wake, or the timeout (0: does not sleep, negative:
 // no timeout; rounded up to the next millisecond where it sleeps in the kernel). It may come back early with none. The events are valid until the next
 // Wait.
@@ -24,6 +31,10 @@ const parkAbove = 1.5
 // over and back at every sleep; parked in Go's netpoller the wake-up costs 70 us for one connection and nothing for
 // many, because the scheduler looks there anyway. So it looks once without blocking, lets others run once, and then
 // takes the way that the mean number of events per wake-up suggests.
+//
+// A loop blocked in epoll_wait keeps its P until the scheduler's monitor takes it away, which may be 10 ms later. If all
+// Ps were kept so, nobody would look into the netpoller, and everything else in the process would wait for the monitor.
+// Therefore one P always stays out of it.
 func (p *Poller) Wait(timeout time.Duration) ([]Event, error) {
 	n, err := p.look()
 	if n != 0 || err != nil || timeout == 0 || p.state.Load() == notified {
@@ -33,14 +44,41 @@ func (p *Poller) Wait(timeout time.Duration) ([]Event, error) {
 	if !p.state.CompareAndSwap(running, sleeping) {
 		return nil, nil
 	}
-	if p.raw != nil && p.mean > parkAbove {
-		n, err = p.park(timeout)
-	} else {
-		n, err = p.block(timeout)
-	}
+	n, err = p.sleep(timeout)
 	p.mean += (float64(n) - p.mean) / 8
 	p.state.CompareAndSwap(sleeping, running) // awake: a Wake need not write any more
 	return p.events[:p.withoutWake(n)], err
+}
+
+func (p *Poller) sleep(timeout time.Duration) (int, error) {
+	if p.raw == nil {
+		return p.block(timeout)
+	}
+	if p.mean <= parkAbove && p.takePlace() {
+		n, err := p.blockBriefly(timeout)
+		blocked.Add(-1)
+		if n > 0 || err != nil || timeout >= 0 && timeout <= p.blockFor {
+			return n, err
+		}
+		timeout = max(timeout-p.blockFor, Forever)
+	}
+	return p.park(timeout)
+}
+
+// takePlace asks for one of the places in epoll_wait.
+func (p *Poller) takePlace() bool {
+	if blocked.Add(1) <= p.blockers {
+		return true
+	}
+	blocked.Add(-1)
+	return false
+}
+
+func (p *Poller) blockBriefly(timeout time.Duration) (int, error) {
+	if timeout < 0 || timeout > p.blockFor {
+		timeout = p.blockFor
+	}
+	return p.block(timeout)
 }
 
 // look asks without blocking. RawSyscall: it is too short to tell the scheduler about.

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"kanal/bench/server"
@@ -18,6 +19,7 @@ import (
 )
 
 type config struct {
+	peers                           []string
 	rate, established, pace, rounds int
 	duration                        time.Duration
 }
@@ -31,7 +33,9 @@ func main() {
 	flag.IntVar(&cfg.established, "established", 200, "clients that stay connected")
 	flag.IntVar(&cfg.pace, "pace", 20, "requests per second of each of them")
 	flag.IntVar(&cfg.rounds, "rounds", 3, "how often it is measured")
+	peers := flag.String("peers", "kanal,gnet,std", "comma separated")
 	flag.Parse()
+	cfg.peers = strings.Split(*peers, ",")
 	if err := run(cfg); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -40,26 +44,31 @@ func main() {
 
 func run(cfg config) error {
 	var rows [][]string
-	var ratios []float64
+	ratios := map[string][]float64{}
 	for round := range cfg.rounds {
-		table.Progress("round %d of %d: %d established clients, then %d connects a second, for %s each", round+1, cfg.rounds, cfg.established, cfg.rate, cfg.duration)
-		row, ratio, err := measure(cfg)
-		if err != nil {
-			return err
+		for _, peer := range cfg.peers {
+			table.Progress("round %d of %d, %s: %d established clients, then %d connects a second, for %s each", round+1, cfg.rounds, peer, cfg.established, cfg.rate, cfg.duration)
+			row, ratio, err := measure(cfg, peer)
+			if err != nil {
+				return err
+			}
+			rows, ratios[peer] = append(rows, append([]string{peer}, row...)), append(ratios[peer], ratio)
 		}
-		rows, ratios = append(rows, row), append(ratios, ratio)
 	}
 	table.Progress("")
 	fmt.Printf("%d established clients with %d requests a second each; a storm of %d connects a second for %s\n\n", cfg.established, cfg.pace, cfg.rate, cfg.duration)
-	if err := table.Write(os.Stdout, []string{"connects/s", "failed", "p50 us quiet", "storm", "p99 us quiet", "storm", "p99 storm/quiet", "left over: connections", "descriptors", "goroutines"}, rows); err != nil {
+	if err := table.Write(os.Stdout, []string{"peer", "connects/s", "failed", "p50 us quiet", "storm", "p99 us quiet", "storm", "p99 storm/quiet", "left over: connections", "descriptors", "goroutines"}, rows); err != nil {
 		return err
 	}
-	fmt.Printf("\np99 under the storm, median of %d rounds: %.2f times the quiet one\n", cfg.rounds, table.Median(ratios))
+	for _, peer := range cfg.peers {
+		fmt.Printf("\n%s: p99 under the storm, median of %d rounds: %.2f times the quiet one", peer, cfg.rounds, table.Median(ratios[peer]))
+	}
+	fmt.Println()
 	return nil
 }
 
-func measure(cfg config) ([]string, float64, error) {
-	s, err := server.Start("kanal")
+func measure(cfg config, peer string) ([]string, float64, error) {
+	s, err := server.Start(peer)
 	if err != nil {
 		return nil, 0, err
 	}

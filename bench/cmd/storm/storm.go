@@ -74,8 +74,12 @@ func stormMain() {
 	os.Exit(0)
 }
 
-// sources are the addresses that connects come from, 127.0.0.2 to 9.
-const sources = 8
+const (
+	// sources connect side by side.
+	sources = 8
+	// each from so many addresses in turn: a port stays in TIME_WAIT for a minute, in which several rounds take place.
+	addresses = 8
+)
 
 // blow connects at a rate and closes at once.
 func blow(to netip.AddrPort, rate int, d time.Duration) made {
@@ -85,9 +89,12 @@ func blow(to netip.AddrPort, rate int, d time.Duration) made {
 	for i := range sources {
 		wait.Go(func() {
 			interval := time.Second * sources / time.Duration(rate)
-			for due := begun; due.Before(begun.Add(d)); due = due.Add(interval) {
+			due := begun
+			for n := 0; due.Before(begun.Add(d)); n++ {
 				time.Sleep(time.Until(due))
-				if err := touch(to, netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i)})); err != nil {
+				due = due.Add(interval)
+				from := netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i + sources*(n%addresses))})
+				if err := touch(to, from); err != nil {
 					failed.Add(1)
 					continue
 				}
