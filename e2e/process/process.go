@@ -57,21 +57,36 @@ func start(t, owner testing.TB, name string, env Env, args ...string) *Process {
 	if _, ok := env["KANAL_HTTP_ADDR"]; !ok {
 		env = env.With(Env{"KANAL_HTTP_ADDR": Address(t)})
 	}
-	p := &Process{Name: name, HTTP: env["KANAL_HTTP_ADDR"], log: new(log), ended: make(chan struct{})}
-	p.cmd = exec.Command(Binary(t, name), args...)
+	p := &Process{Name: name, HTTP: env["KANAL_HTTP_ADDR"], cmd: exec.Command(Binary(t, name), args...)}
+	p.start(t, owner, env)
+	return p
+}
+
+// StartCommand runs a program that is none of Kanal's binaries in a folder,
+// until the test ends. It has no status page.
+func StartCommand(t testing.TB, folder string, env Env, name string, args ...string) *Process {
+	t.Helper()
+	p := &Process{Name: name, cmd: exec.Command(name, args...)}
+	p.cmd.Dir = folder
+	p.start(t, t, env)
+	return p
+}
+
+func (p *Process) start(t, owner testing.TB, env Env) {
+	t.Helper()
+	p.log, p.ended = new(log), make(chan struct{})
 	p.cmd.Env = environ(env)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	// Should the test process be killed, so are its children.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
+		t.Fatalf("start %s: %v", p.Name, err)
 	}
 	go func() {
 		_ = p.cmd.Wait() // its outcome is in ProcessState
 		close(p.ended)
 	}()
 	owner.Cleanup(func() { p.cleanUp(owner) })
-	return p
 }
 
 func environ(env Env) []string {

@@ -30,6 +30,29 @@ type Deps struct {
 	Pages *http.ServeMux
 }
 
+// Connections are what an instance of a handler service needs of NATS.
+type Connections struct {
+	Small *nats.Conn // requests, and answers up to requestchannel.LargeFrame
+	Large *nats.Conn // larger answers, which would keep small ones waiting
+}
+
+// ConnectHandler opens both connections of a handler, which closes them.
+func (d Deps) ConnectHandler(name string) (c Connections, err error) {
+	if c.Small, err = d.Connect(name); err != nil {
+		return c, err
+	}
+	if c.Large, err = d.Connect(name + "-large"); err != nil {
+		c.Small.Close()
+	}
+	return c, err
+}
+
+// Close ends both connections.
+func (c Connections) Close() {
+	c.Small.Close()
+	c.Large.Close()
+}
+
 // Runner is a service. Run returns when everything that it started has ended;
 // a context that ends means drain, and is no error.
 type Runner interface {

@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nats-io/nats.go"
-
 	"kanal/libs/handler"
 	"kanal/libs/requestchannel"
 	"kanal/libs/service"
@@ -31,27 +29,22 @@ func (c Config) Validate() error {
 
 // Service is one instance of the echo service.
 type Service struct {
-	server    *handler.Server
-	nc, large *nats.Conn
+	server *handler.Server
+	nats   service.Connections
 }
 
 // New connects an instance to NATS.
 func New(cfg Config, deps service.Deps) (*Service, error) {
-	nc, err := deps.Connect("kanal-echo")
+	nats, err := deps.ConnectHandler("kanal-echo")
 	if err != nil {
-		return nil, err
-	}
-	large, err := deps.Connect("kanal-echo-large")
-	if err != nil {
-		nc.Close()
 		return nil, err
 	}
 	server, err := handler.NewRawServer(requestchannel.ServerConfig{
 		Subjects: requestchannel.Subjects{Prefix: cfg.Prefix, Cluster: cfg.Cluster},
 		Service:  "echo", Release: service.Release, Window: cfg.Window, DrainTimeout: cfg.DrainTimeout,
 		Metrics: requestchannel.NewServerMetrics(deps.Metrics, "echo"),
-	}, answer, nc, large, deps.Log)
-	return &Service{server, nc, large}, err
+	}, answer, nats.Small, nats.Large, deps.Log)
+	return &Service{server, nats}, err
 }
 
 func answer(in *requestchannel.Incoming) {
@@ -60,7 +53,6 @@ func answer(in *requestchannel.Incoming) {
 
 // Run answers until ctx ends and everything taken is answered.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.nc.Close()
-	defer s.large.Close()
+	defer s.nats.Close()
 	return s.server.Run(ctx)
 }
