@@ -176,6 +176,7 @@ func (in *Incoming) endOnce(r *Response) bool {
 	r.Queue = in.started.Sub(in.Received)
 	r.Remote = in.remote
 	r.Local = max(0, now.Sub(in.started)-in.remote)
+	in.server.served.add(in.APIKey, r)
 	if in.err == nil {
 		in.err = context.Canceled
 		if in.done != nil {

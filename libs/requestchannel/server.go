@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nuid"
 
 	"kanal/libs/protocol"
@@ -45,6 +44,7 @@ type Server struct {
 	origins    map[string]Origin
 
 	received atomic.Int64 // messages of the request subject that receive is done with
+	served   served
 	presence presence
 
 	mu       sync.Mutex
@@ -107,19 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.nc.IsConnected() {
 		return nil // NATS is away, and has forgotten us already
 	}
-	return errors.Join(visible.Stop(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
-}
-
-// register makes the instance visible to `nats micro`.
-func (s *Server) register() (micro.Service, error) {
-	m, err := micro.AddService(s.nc, micro.Config{
-		Name: "kanal-" + s.cfg.Service, Version: s.cfg.Release, Description: "Kanal handler service " + s.cfg.Service,
-		Metadata: map[string]string{"instance": s.id, "cluster": s.cfg.Cluster, "requests": s.cfg.Request(s.id)},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("register as a NATS micro service: %w", err)
-	}
-	return m, nil
+	return errors.Join(visible.stop(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
 }
 
 // receive takes one message of the request subject.
