@@ -21,7 +21,7 @@ func startGroups(t testing.TB, s *server.Server, change func(*groups.Config)) (s
 	t.Helper()
 	cfg := groups.Config{
 		Common: common, Replicas: 1, MinSessionTimeout: 100 * time.Millisecond, MaxSessionTimeout: 30 * time.Minute,
-		OffsetMetadataMaxBytes: 4096, CleanInterval: time.Hour, Window: 64,
+		OffsetMetadataMaxBytes: 4096, CleanInterval: time.Hour, OffsetsRetention: 7 * 24 * time.Hour, Window: 64,
 	}
 	if change != nil {
 		change(&cfg)
@@ -389,6 +389,9 @@ func TestCommitRefusals(t *testing.T) {
 	m.generation = 1
 	if e := m.commit(8, "topic", 1); e != kerr.IllegalGeneration {
 		t.Errorf("generation of a group that is not there: %v", e)
+	}
+	if e := m.commit(9, "topic", 1); e != kerr.GroupIDNotFound {
+		t.Errorf("generation of a group that is not there, in v9: %v", e)
 	}
 	m.become()
 	if e := m.commit(8, "missing", 1); e != kerr.UnknownTopicOrPartition {

@@ -26,8 +26,12 @@ type Config struct {
 	// OffsetMetadataMaxBytes is the longest string committed with an offset, in
 	// bytes (offset.metadata.max.bytes).
 	OffsetMetadataMaxBytes int `env:"KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES" envDefault:"4096"`
-	// CleanInterval is how often empty groups and offsets of deleted topics are
-	// removed (offsets.retention.check.interval.ms).
+	// OffsetsRetention is how long committed offsets stay that no member reads:
+	// from the commit, or from when the group's last member went
+	// (offsets.retention.minutes).
+	OffsetsRetention time.Duration `env:"KANAL_GROUPS_OFFSETS_RETENTION" envDefault:"168h"`
+	// CleanInterval is how often empty groups, expired offsets and offsets of
+	// deleted topics are removed (offsets.retention.check.interval.ms).
 	CleanInterval time.Duration `env:"KANAL_GROUPS_CLEAN_INTERVAL" envDefault:"10m"`
 	// Window is how many requests an instance holds at once; parked ones are not
 	// counted.
@@ -47,6 +51,7 @@ func (c Config) Validate() error {
 	bad(c.MinSessionTimeout <= 0, "KANAL_GROUPS_MIN_SESSION_TIMEOUT", c.MinSessionTimeout, "a duration above 0, such as 6s")
 	bad(c.MaxSessionTimeout <= 0 || c.MaxSessionTimeout < c.MinSessionTimeout, "KANAL_GROUPS_MAX_SESSION_TIMEOUT", c.MaxSessionTimeout, "a duration not below KANAL_GROUPS_MIN_SESSION_TIMEOUT")
 	bad(c.OffsetMetadataMaxBytes < 0, "KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES", c.OffsetMetadataMaxBytes, "at least 0")
+	bad(c.OffsetsRetention <= 0, "KANAL_GROUPS_OFFSETS_RETENTION", c.OffsetsRetention, "a duration above 0, such as 168h")
 	bad(c.CleanInterval <= 0, "KANAL_GROUPS_CLEAN_INTERVAL", c.CleanInterval, "a duration above 0, such as 10m")
 	bad(c.Window < 1, "KANAL_GROUPS_WINDOW", c.Window, "at least 1")
 	return errors.Join(errs...)

@@ -16,7 +16,8 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if c.InitialRebalanceDelay != 100*time.Millisecond || c.MinSessionTimeout != 6*time.Second || c.MaxSessionTimeout != 30*time.Minute || c.OffsetMetadataMaxBytes != 4096 {
+	if c.InitialRebalanceDelay != 100*time.Millisecond || c.MinSessionTimeout != 6*time.Second || c.MaxSessionTimeout != 30*time.Minute || c.OffsetMetadataMaxBytes != 4096 ||
+		c.OffsetsRetention != 7*24*time.Hour {
 		t.Errorf("defaults %+v", c)
 	}
 }
@@ -25,7 +26,7 @@ func TestValidateNamesEveryBadVariable(t *testing.T) {
 	err := Config{InitialRebalanceDelay: -1, OffsetMetadataMaxBytes: -1}.Validate()
 	for _, name := range []string{
 		"KANAL_CLUSTER", "KANAL_DEFAULT_REPLICATION_FACTOR", "KANAL_GROUPS_INITIAL_REBALANCE_DELAY", "KANAL_GROUPS_MIN_SESSION_TIMEOUT",
-		"KANAL_GROUPS_MAX_SESSION_TIMEOUT", "KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES", "KANAL_GROUPS_CLEAN_INTERVAL", "KANAL_GROUPS_WINDOW",
+		"KANAL_GROUPS_MAX_SESSION_TIMEOUT", "KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES", "KANAL_GROUPS_OFFSETS_RETENTION", "KANAL_GROUPS_CLEAN_INTERVAL", "KANAL_GROUPS_WINDOW",
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in %v", name, err)

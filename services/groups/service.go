@@ -116,8 +116,8 @@ func (s *Service) open(ctx context.Context, index int32) (*coordinator.Coordinat
 		Group:         group.Settings{InitialDelay: s.cfg.InitialRebalanceDelay, NewMemberTimeout: newMemberTimeout},
 		Alive:         func() bool { return s.holds(index) && s.nc.IsConnected() && s.storage.IsConnected() },
 		TopicLives:    s.topicLives,
-		CleanInterval: s.cfg.CleanInterval,
-		Metrics:       s.metrics, Log: l,
+		CleanInterval: s.cfg.CleanInterval, OffsetsRetention: s.cfg.OffsetsRetention,
+		Metrics: s.metrics, Log: l,
 	}, table), nil
 }
 

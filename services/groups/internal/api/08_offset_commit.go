@@ -14,14 +14,15 @@ import (
 // OffsetCommit, versions 1 to 9.
 //
 // An offset that is acknowledged is in the coordination log. Retention times
-// that old versions carry are not looked at; offsets are kept until their group
-// or topic is deleted.
+// that old versions carry are not looked at, as in Kafka 4.1: offsets expire as
+// the coordinator is configured.
 //
 //	v1 commit timestamps (ignored), v2-v4 retention time (ignored)
 //	v3 throttle time
 //	v6 leader epochs
 //	v7 static members
-//	v9 member epochs of KIP-848: the generation of a classic group
+//	v9 GROUP_ID_NOT_FOUND, where before it is ILLEGAL_GENERATION, for a group
+//	   that does not exist; member epochs of KIP-848
 func (a *API) offsetCommit(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.OffsetCommitRequest)
 	commit, refused := a.readCommit(ctx, req)
@@ -35,7 +36,7 @@ func (a *API) offsetCommit(ctx context.Context, r *handler.Request) (kmsg.Respon
 // readCommit takes the offsets that may be committed, and refuses the others.
 func (a *API) readCommit(ctx context.Context, req *kmsg.OffsetCommitRequest) (*coordinator.Commit, map[coordinator.Partition]*kerr.Error) {
 	commit := &coordinator.Commit{
-		MemberID: req.MemberID, InstanceID: value(req.InstanceID), Generation: req.Generation,
+		MemberID: req.MemberID, InstanceID: value(req.InstanceID), Generation: req.Generation, Version: req.Version,
 		Offsets: make(map[coordinator.Partition]coordinator.Offset),
 	}
 	refused := make(map[coordinator.Partition]*kerr.Error)

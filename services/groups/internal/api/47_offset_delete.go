@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,7 +22,7 @@ func (a *API) offsetDelete(ctx context.Context, r *handler.Request) (kmsg.Respon
 	}
 	var each []*kerr.Error
 	e, err := a.on(r, req.Group, func(c *coordinator.Coordinator) (e *kerr.Error) {
-		e, each = c.DeleteOffsets(ctx, req.Group, partitions, subscribed)
+		e, each = c.DeleteOffsets(ctx, req.Group, partitions)
 		return e
 	})
 	if err != nil {
@@ -44,11 +43,4 @@ func (a *API) offsetDelete(ctx context.Context, r *handler.Request) (kmsg.Respon
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp, nil
-}
-
-// subscribed tells whether a consumer with this metadata reads a topic. One
-// whose metadata cannot be read may read anything.
-func subscribed(metadata []byte, topic string) bool {
-	var m kmsg.ConsumerMemberMetadata
-	return m.ReadFrom(metadata) != nil || slices.Contains(m.Topics, topic)
 }

@@ -34,19 +34,6 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-func TestSubscribed(t *testing.T) {
-	m := kmsg.NewConsumerMemberMetadata()
-	m.Topics = []string{"a", "b"}
-	for topic, want := range map[string]bool{"a": true, "b": true, "c": false} {
-		if got := subscribed(m.AppendTo(nil), topic); got != want {
-			t.Errorf("subscribed to %s: %v", topic, got)
-		}
-	}
-	if !subscribed([]byte{1}, "c") {
-		t.Error("metadata that cannot be read may mean any topic")
-	}
-}
-
 func TestWanted(t *testing.T) {
 	for _, c := range []struct {
 		filter []string

@@ -120,10 +120,10 @@ func (c *Coordinator) deleteGroup(e *entry, id string, answer func(*kerr.Error),
 	})
 }
 
-// DeleteOffsets deletes committed offsets of partitions. subscribed tells of a
-// topic whether a member with this metadata reads it; offsets of those stay.
-// The second result has an error for each partition, when the first is nil.
-func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partitions []Partition, subscribed func(metadata []byte, topic string) bool) (*kerr.Error, []*kerr.Error) {
+// DeleteOffsets deletes committed offsets of partitions; those of topics that a
+// member reads stay. The second result has an error for each partition, when
+// the first is nil.
+func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partitions []Partition) (*kerr.Error, []*kerr.Error) {
 	type answered struct {
 		e    *kerr.Error
 		each []*kerr.Error
@@ -132,7 +132,7 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 		var try func()
 		try = func() {
 			e := c.groups[groupID]
-			refused, each := checkDeleteOffsets(e, partitions, subscribed)
+			refused, each := checkDeleteOffsets(e, partitions)
 			finish := func(failed *kerr.Error) { answer(answered{failed, each}) }
 			if refused != nil || !slices.Contains(each, nil) {
 				c.confirm(func(failed *kerr.Error) {
@@ -168,7 +168,7 @@ func allowed(partitions []Partition, each []*kerr.Error) (out []Partition) {
 	return out
 }
 
-func checkDeleteOffsets(e *entry, partitions []Partition, subscribed func([]byte, string) bool) (*kerr.Error, []*kerr.Error) {
+func checkDeleteOffsets(e *entry, partitions []Partition) (*kerr.Error, []*kerr.Error) {
 	each := make([]*kerr.Error, len(partitions))
 	switch {
 	case e == nil || e.State() == group.Dead:
@@ -178,9 +178,8 @@ func checkDeleteOffsets(e *entry, partitions []Partition, subscribed func([]byte
 	case e.ProtocolType() != "consumer":
 		return kerr.NonEmptyGroup, each
 	}
-	subscriptions := e.Subscriptions()
 	for i, p := range partitions {
-		if slices.ContainsFunc(subscriptions, func(metadata []byte) bool { return subscribed(metadata, p.Topic) }) {
+		if e.subscribedTo(p.Topic) {
 			each[i] = kerr.GroupSubscribedToTopic
 		}
 	}

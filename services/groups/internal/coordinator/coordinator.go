@@ -39,9 +39,12 @@ type Config struct {
 	// CleanInterval is how often what nobody needs is removed (Kafka's
 	// offsets.retention.check.interval.ms).
 	CleanInterval time.Duration
-	Now           func() time.Time // nil: time.Now
-	Metrics       *Metrics         // nil: none
-	Log           *slog.Logger
+	// OffsetsRetention is how long offsets stay that no member reads
+	// (offsets.retention.minutes).
+	OffsetsRetention time.Duration
+	Now              func() time.Time // nil: time.Now
+	Metrics          *Metrics         // nil: none
+	Log              *slog.Logger
 }
 
 // Coordinator owns the groups of one log. Its methods may be called from any
@@ -70,6 +73,7 @@ type entry struct {
 	offsets map[Partition]Offset
 	alarm   time.Time // the group's place in alarms; zero for none
 
+	commits    int        // offset commits on their way
 	submitted  uint64     // place of the newest snapshot handed to the log
 	storing    int        // snapshots on their way
 	superseded []*storing // those that a newer snapshot includes

@@ -20,6 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const week = 7 * 24 * time.Hour
+
 var quiet = slog.New(slog.DiscardHandler)
 
 // open opens a coordinator on a stream in memory.
@@ -30,7 +32,7 @@ func open(t testing.TB, s *logtest.Stream, change func(*Config)) *Coordinator {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Group: group.Settings{NewMemberTimeout: 5 * time.Minute}, CleanInterval: time.Hour, Log: quiet,
+		Group: group.Settings{NewMemberTimeout: 5 * time.Minute}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
 		Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true },
 	}
 	if change != nil {
@@ -50,7 +52,7 @@ func openDeaf(t testing.TB, s *logtest.Stream) *Coordinator {
 		t.Fatal(err)
 	}
 	c := New(Config{
-		Group: group.Settings{NewMemberTimeout: time.Minute}, CleanInterval: time.Hour, Log: quiet,
+		Group: group.Settings{NewMemberTimeout: time.Minute}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
 		Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true },
 	}, table)
 	t.Cleanup(c.Close)
@@ -224,7 +226,7 @@ func TestForeignDeletionsAreSeen(t *testing.T) {
 	if e := a.Commit(t.Context(), "g", commitOf(1)); e != nil {
 		t.Fatal(e)
 	}
-	if e, each := b.DeleteOffsets(t.Context(), "g", []Partition{{Topic: "t"}}, nil); e != nil || each[0] != nil {
+	if e, each := b.DeleteOffsets(t.Context(), "g", []Partition{{Topic: "t"}}); e != nil || each[0] != nil {
 		t.Fatal(e, each)
 	}
 	if got := offset(t, a, "g"); got != -1 {

@@ -3,18 +3,17 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kanal/libs/log"
-	"kanal/services/groups/internal/group"
 )
 
 // Commit is what a member, or somebody without membership, commits.
 type Commit struct {
 	MemberID, InstanceID string
 	Generation           int32
+	Version              int16 // of OffsetCommit
 	Offsets              map[Partition]Offset
 }
 
@@ -29,7 +28,14 @@ func (c *Coordinator) commit(groupID string, q *Commit, answer func(*kerr.Error)
 		c.settle(e, answer, again)
 		return
 	}
+	e := c.groups[groupID]
+	if e != nil {
+		e.commits++
+	}
 	c.submit(offsetChanges(groupID, q.Offsets), func(err error) {
+		if e != nil {
+			e.commits--
+		}
 		switch {
 		case err == nil:
 			c.committed(groupID, q.Offsets)
@@ -49,6 +55,8 @@ func (c *Coordinator) checkCommit(groupID string, q *Commit) *kerr.Error {
 	switch {
 	case e != nil:
 		return e.CheckCommit(c.cfg.Now(), q.MemberID, q.InstanceID, q.Generation)
+	case q.Generation >= 0 && q.Version >= 9:
+		return kerr.GroupIDNotFound
 	case q.Generation >= 0:
 		return kerr.IllegalGeneration
 	}
@@ -105,63 +113,4 @@ func (c *Coordinator) liveOffsets(groupID string) map[Partition]Offset {
 		}
 	}
 	return out
-}
-
-// maxDeletions bounds the keys that one submission deletes.
-const maxDeletions = 4000
-
-// remove deletes keys, a bounded number with each commit, and calls done when
-// all are gone or at the first error.
-func (c *Coordinator) remove(keys []string, done func(error)) {
-	n := min(len(keys), maxDeletions)
-	changes := make([]log.Change, n)
-	for i, key := range keys[:n] {
-		changes[i].Key = key
-	}
-	c.submit(changes, func(err error) {
-		if err != nil || n == len(keys) {
-			done(err)
-			return
-		}
-		c.remove(keys[n:], done)
-	})
-}
-
-// topicAge is how old a commit must be before its topic's absence is believed:
-// this instance may not have heard of a new topic yet.
-const topicAge = 10 * time.Minute
-
-// clean removes what nobody needs: offsets of topics that are gone, and empty
-// groups without offsets, as Kafka does.
-func (c *Coordinator) clean(now time.Time) {
-	for id, e := range c.groups {
-		var dead []Partition
-		for p, o := range e.offsets {
-			if !c.cfg.TopicLives(p.Topic, o.TopicID) && now.Sub(o.Committed) > topicAge {
-				dead = append(dead, p)
-			}
-		}
-		switch {
-		case len(dead) > 0:
-			c.forgetOffsets(e, dead, func(error) {}) // what fails is tried again next time
-		case e.State() == group.Empty && e.idle() && len(e.offsets) == 0:
-			c.deleteGroup(e, id, func(*kerr.Error) {}, func() {})
-		}
-	}
-}
-
-// forgetOffsets deletes offsets of a group.
-func (c *Coordinator) forgetOffsets(e *entry, partitions []Partition, done func(error)) {
-	keys := make([]string, len(partitions))
-	for i, p := range partitions {
-		keys[i] = offsetKey(e.ID(), p)
-	}
-	c.remove(keys, func(err error) {
-		if err == nil && c.groups[e.ID()] == e {
-			for _, p := range partitions {
-				delete(e.offsets, p)
-			}
-		}
-		done(err)
-	})
 }

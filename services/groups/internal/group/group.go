@@ -64,6 +64,7 @@ type Group struct {
 	protocol     string // chosen; empty before the first rebalance ends
 	leader       string
 	members      map[string]*member
+	emptySince   time.Time         // when the last member went; zero if there never was one
 	order        []string          // member ids in the order they joined
 	static       map[string]string // instance id to member id
 	pending      map[string]time.Time
@@ -132,6 +133,10 @@ func (g *Group) Protocol() string { return g.protocol }
 
 // Members is the number of members, without those that were only given an id.
 func (g *Group) Members() int { return len(g.members) }
+
+// EmptySince is when the last member went; zero for a group that has members or
+// never had any.
+func (g *Group) EmptySince() time.Time { return g.emptySince }
 
 // Idle tells whether nothing would be lost with the group but what is stored.
 func (g *Group) Idle() bool {

@@ -122,7 +122,7 @@ func (g *Group) add(now time.Time, j *Join, id string, told bool) {
 	}
 	m := &member{id: id, instance: j.InstanceID, clientID: j.ClientID, clientHost: j.ClientHost, isNew: true}
 	m.told = told || m.isStatic() // a static one is found again by its instance id
-	g.members[id] = m
+	g.members[id], g.emptySince = m, time.Time{}
 	g.order = append(g.order, id)
 	if m.isStatic() {
 		g.static[m.instance] = id

@@ -79,7 +79,7 @@ func (g *Group) completeJoin(now time.Time) {
 	g.generation++
 	g.initial = false
 	if len(g.members) == 0 {
-		g.becomeEmpty()
+		g.becomeEmpty(now)
 		return
 	}
 	g.protocol = g.choose()
@@ -113,7 +113,8 @@ func (g *Group) electLeader() bool {
 
 // becomeEmpty ends a rebalance that nobody joined. The generation is stored, so
 // that the next members do not meet an old one again.
-func (g *Group) becomeEmpty() {
+func (g *Group) becomeEmpty(now time.Time) {
+	g.emptySince = now
 	g.state, g.protocol, g.leader = Empty, "", ""
 	g.save = true
 }

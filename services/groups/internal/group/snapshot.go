@@ -21,7 +21,8 @@ type Snapshot struct {
 	ProtocolType string           `json:"protocolType,omitempty"`
 	Protocol     string           `json:"protocol,omitempty"`
 	Leader       string           `json:"leader,omitempty"`
-	Members      []SnapshotMember `json:"members,omitempty"` // in the order they joined
+	Members      []SnapshotMember `json:"members,omitempty"`      // in the order they joined
+	EmptySince   int64            `json:"emptySinceMs,omitempty"` // when the last member went: offsets expire from then on
 }
 
 // SnapshotMember is one member. Timeouts are in milliseconds.
@@ -63,6 +64,9 @@ func (g *Group) Snapshot() Snapshot {
 			sm.Protocols = append(sm.Protocols, SnapshotProtocol(p))
 		}
 		s.Members = append(s.Members, sm)
+	}
+	if len(s.Members) == 0 && !g.emptySince.IsZero() {
+		s.EmptySince = g.emptySince.UnixMilli()
 	}
 	s.Rebalancing = len(s.Members) > 0 && g.state != Stable
 	if len(s.Members) == 0 {
@@ -150,6 +154,9 @@ func Load(now time.Time, id string, s Snapshot, settings Settings) *Group {
 	switch {
 	case len(g.members) == 0:
 		g.leader = ""
+		if s.EmptySince != 0 {
+			g.emptySince = time.UnixMilli(s.EmptySince)
+		}
 	case s.Rebalancing:
 		g.state, g.joinDeadline = PreparingRebalance, now.Add(g.RebalanceTimeout())
 	default:
