@@ -20,16 +20,21 @@ import (
 	"kanal/e2e/process"
 )
 
-// needKcat skips a test where kcat is missing; in CI that is a failure.
 func needKcat(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("kcat"); err == nil {
+	needTool(t, "kcat")
+}
+
+// needTool skips a test where a command is missing; in CI that is a failure.
+func needTool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err == nil {
 		return
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatal("kcat is missing, and CI=true")
+		t.Fatal(name + " is missing, and CI=true")
 	}
-	t.Skip("kcat is missing")
+	t.Skip(name + " is missing")
 }
 
 // kcat runs kcat to its end and returns what it wrote.

@@ -62,9 +62,7 @@ func (e *encrypted) ping(t *testing.T, cfg *tls.Config, more ...kgo.Opt) error {
 // openssl runs s_client to its end, with nothing to say after the handshake.
 func (e *encrypted) openssl(t *testing.T, args ...string) string {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is missing")
-	}
+	needTool(t, "openssl")
 	cmd := exec.CommandContext(limited(t, 20*time.Second), "openssl", append([]string{"s_client", "-connect", e.bootstrap, "-CAfile", e.folder + "/ca.pem"}, args...)...)
 	cmd.Stdin = bytes.NewReader([]byte("\n"))
 	out, _ := cmd.CombinedOutput() // an alert is an exit code too
