@@ -123,7 +123,7 @@ func allowed(t reflect.Type) string {
 	return "a " + t.String()
 }
 
-// variableOf finds the env tag of a field by name, in embedded structs too.
+// variableOf finds the variable of a field by its name, in embedded structs too, whose prefix it then has.
 func variableOf(t reflect.Type, field string) string {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -133,7 +133,7 @@ func variableOf(t reflect.Type, field string) string {
 		}
 		if f.Type.Kind() == reflect.Struct {
 			if name := variableOf(f.Type, field); name != "" {
-				return name
+				return f.Tag.Get("envPrefix") + name
 			}
 		}
 	}
