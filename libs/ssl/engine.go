@@ -59,6 +59,9 @@ func readCertificate(c Config, now time.Time) (*tls.Certificate, error) {
 	if _, err := parseCertificates(chain); err != nil {
 		return nil, &Invalid{SettingCertificate, c.CertificateFile, err}
 	}
+	if err := checkKey(key); err != nil {
+		return nil, &Invalid{SettingKey, keyFile, err}
+	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return nil, &Invalid{SettingKey, keyFile, err}

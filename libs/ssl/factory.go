@@ -55,14 +55,16 @@ func (f *Factory) replace(cfg Config) error {
 	if err == nil {
 		err = compatible(f.Engine(), engine, cfg)
 	}
-	if f.reloaded != nil {
+	if err == nil {
+		f.cfg, f.stats = cfg, stats
+		f.engine.Store(engine)
+	}
+	if f.reloaded != nil { // who hears of it finds it done
 		f.reloaded(engine, err)
 	}
 	if err != nil {
 		return err
 	}
-	f.cfg, f.stats = cfg, stats
-	f.engine.Store(engine)
 	f.log.Info("certificates loaded", "file", cfg.CertificateFile, "subject", DistinguishedName(engine.leaf), "expires", engine.leaf.NotAfter)
 	return nil
 }

@@ -27,3 +27,18 @@ func parseCertificates(b []byte) (all []*x509.Certificate, _ error) {
 	}
 	return all, nil
 }
+
+var errEncrypted = errors.New("the key is encrypted: openssl pkey takes the encryption off")
+
+// checkKey names what crypto/tls would call a key that cannot be parsed.
+func checkKey(b []byte) error {
+	for {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			return nil
+		}
+		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+			return errEncrypted
+		}
+	}
+}
