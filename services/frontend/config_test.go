@@ -9,6 +9,7 @@ import (
 
 	"kanal/libs/service"
 	"kanal/libs/socketserver"
+	"kanal/libs/ssl/ssltest"
 )
 
 // parse reads the configuration from variables on top of the defaults.
@@ -233,5 +234,96 @@ func TestNoLoginForFrames(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "kind frames") {
 		t.Error(err)
+	}
+}
+
+// Everything wrong with a listener's TLS and with its PROXY headers is named at once, by the variable that was set, and
+// nothing of TLS on listeners without.
+func TestTLSAndProxyConfiguration(t *testing.T) {
+	bad := map[string]string{
+		"KANAL_SSL_CERTIFICATE_FILE":                           "/nowhere/cert.pem",
+		"KANAL_LISTENER_PLAINTEXT_SSL_TRUSTED_FILE":            "/nowhere/ca.pem",
+		"KANAL_LISTENER_PLAINTEXT_SSL_CLIENT_AUTH":             "maybe",
+		"KANAL_SSL_ENABLED_PROTOCOLS":                          "TLSv1.1",
+		"KANAL_LISTENER_PLAINTEXT_SSL_CIPHER_SUITES":           "ROT13",
+		"KANAL_LISTENER_PLAINTEXT_SSL_PRINCIPAL_MAPPING_RULES": "RULE:x",
+	}
+	if _, err := parse(t, bad); err != nil {
+		t.Fatalf("without TLS: %v", err)
+	}
+	_, err := parse(t, map[string]string{"KANAL_LISTENER_PLAINTEXT_PROTOCOL": "SSL", "KANAL_LISTENER_PLAINTEXT_PROXY_PROTOCOL": "always"})
+	bad["KANAL_LISTENER_PLAINTEXT_PROXY_PROTOCOL"] = "always"
+	for name, value := range bad {
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), value) {
+			t.Errorf("%s=%s is not named in %v", name, value, err)
+		}
+	}
+}
+
+// Values that are not of their type, too.
+func TestUnreadableTLSAndProxyVariables(t *testing.T) {
+	bad := map[string]string{
+		"KANAL_LISTENER_PLAINTEXT_SSL_ALLOW_DN_CHANGES": "perhaps", "KANAL_LISTENER_PLAINTEXT_SSL_ALLOW_SAN_CHANGES": "sometimes",
+		"KANAL_LISTENER_PLAINTEXT_PROXY_TRUSTED": "10.0.0.7",
+	}
+	_, err := parse(t, bad)
+	for name, value := range bad {
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), value) {
+			t.Errorf("%s=%s is not named in %v", name, value, err)
+		}
+	}
+	_, err = parse(t, map[string]string{"KANAL_SSL_ALLOW_DN_CHANGES": "perhaps", "KANAL_HANDSHAKE_TIMEOUT": "soon"})
+	for _, name := range []string{"KANAL_SSL_ALLOW_DN_CHANGES", "KANAL_HANDSHAKE_TIMEOUT"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in %v", name, err)
+		}
+	}
+}
+
+// PROXY headers need somebody to be trusted with them.
+func TestProxyNeedsTrust(t *testing.T) {
+	for _, mode := range []string{"accept", "require"} {
+		t.Setenv("KANAL_LISTENER_PLAINTEXT_PROXY_PROTOCOL", mode)
+		t.Setenv("KANAL_LISTENER_PLAINTEXT_PROXY_TRUSTED", "")
+		if _, err := parse(t, nil); err == nil || !strings.Contains(err.Error(), "KANAL_LISTENER_PLAINTEXT_PROXY_TRUSTED") {
+			t.Errorf("%s: %v", mode, err)
+		}
+		cfg, err := parse(t, map[string]string{"KANAL_LISTENER_PLAINTEXT_PROXY_TRUSTED": "10.0.0.0/8,fd00::7/128"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ls, err := cfg.listeners()
+		if err != nil || ls[0].Proxy.Mode != proxyModes[mode] || len(ls[0].Proxy.Trusted) != 2 {
+			t.Errorf("%+v, %v", ls, err)
+		}
+	}
+}
+
+// P16, testListenerConfigOverride: a listener's own settings come before those of all; a listener with a login takes
+// only its own client.auth.
+func TestListenersTLSOverrides(t *testing.T) {
+	authority := ssltest.NewAuthority(t, "authority")
+	certificate, key := ssltest.Write(t, t.TempDir(), authority.Issue(t, "server", nil))
+	cfg, err := parse(t, map[string]string{
+		"KANAL_LISTENERS":           "A://h:1,B://h:2,C://h:3",
+		"KANAL_LISTENER_A_PROTOCOL": "SSL", "KANAL_LISTENER_B_PROTOCOL": "SSL", "KANAL_LISTENER_C_PROTOCOL": "SASL_SSL",
+		"KANAL_SSL_CERTIFICATE_FILE": certificate, "KANAL_SSL_KEY_FILE": key,
+		"KANAL_SSL_CLIENT_AUTH": "required", "KANAL_SSL_ENABLED_PROTOCOLS": "TLSv1.3",
+		"KANAL_LISTENER_B_SSL_CLIENT_AUTH": "none", "KANAL_LISTENER_B_SSL_ENABLED_PROTOCOLS": "TLSv1.2,TLSv1.3",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls, err := cfg.listeners()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		auth      string
+		protocols int
+	}{{"required", 1}, {"none", 2}, {"", 1}} {
+		if got := ls[i].TLS; got.ClientAuth != want.auth || len(got.EnabledProtocols) != want.protocols || got.CertificateFile != certificate {
+			t.Errorf("%s: %+v", ls[i].Name, got)
+		}
 	}
 }
