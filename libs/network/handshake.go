@@ -3,7 +3,9 @@ package network
 import (
 	"container/list"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -225,8 +227,18 @@ func handshakeError(err error) error {
 		return &LayerError{ReasonHandshakeAborted, err}
 	case errors.As(err, &notTLS) && notTLS.Conn != nil:
 		return &LayerError{ReasonPlaintextOnTLS, err}
-	case errors.As(err, &refused), strings.Contains(err.Error(), "client didn't provide a certificate"):
+	case errors.As(err, &refused):
+		return &LayerError{ReasonTLSCertificateRefused, fmt.Errorf("%w, subject %.200s", err, subject(refused.UnverifiedCertificates))}
+	case strings.Contains(err.Error(), "client didn't provide a certificate"):
 		return &LayerError{ReasonTLSCertificateRefused, err}
 	}
 	return &LayerError{ReasonTLSHandshakeFailed, err}
+}
+
+// subject says whose certificate was refused.
+func subject(chain []*x509.Certificate) string {
+	if len(chain) == 0 {
+		return "unknown"
+	}
+	return chain[0].Subject.String()
 }

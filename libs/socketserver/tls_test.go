@@ -122,7 +122,7 @@ func only(cfg *tls.Config, version uint16) *tls.Config {
 	return cfg
 }
 
-// Rows P1, P5, P24: a request over either version, with the facts of the connection there before the request is.
+// Rows P1, P5, P24; testSslSocketServer: a request over either version, with the facts of the connection there before the request is.
 func TestTLSRequest(t *testing.T) {
 	eachVersion(t, func(t *testing.T, name string, version uint16) {
 		e := startTLS(t, nil)
@@ -171,7 +171,7 @@ func TestTLSRecordsAreNotFrames(t *testing.T) {
 	}
 }
 
-// Row P14: answers larger than any buffer.
+// Rows P14, P23: answers larger than any buffer.
 func TestTLSLargeAnswers(t *testing.T) {
 	e := startTLS(t, nil)
 	c := e.connect(t, e.client())
@@ -227,7 +227,8 @@ func TestPlaintextOnTLS(t *testing.T) {
 	}
 }
 
-// Row P7: a peer that goes away within the handshake failed no authentication.
+// Row P7; testUngracefulRemoteCloseDuringHandshakeRead, testGracefulRemoteCloseDuringHandshakeRead: a peer that goes away
+// within the handshake failed no authentication.
 func TestTLSHandshakeAborted(t *testing.T) {
 	for name, abort := range map[string]func(client){
 		"closed before a byte": func(c client) { c.Close() },
@@ -332,7 +333,9 @@ func TestTLSHalfClose(t *testing.T) {
 	}
 }
 
-// Rows P16, P17: what is asked of clients, and who they are then.
+// Rows P6, P8, P16, P17, P19: what is asked of clients, and who they are then. Nobody asks where a client is at home
+// (testClientEndpointNotValidated), and no name is looked up for it. The log says whose certificate was refused
+// (CommonNameLoggingTrustManagerFactoryWrapperTest).
 func TestTLSClientCertificates(t *testing.T) {
 	stranger := ssltest.NewAuthority(t, "stranger")
 	const anonymous, refused = "User:ANONYMOUS", ""
@@ -340,7 +343,7 @@ func TestTLSClientCertificates(t *testing.T) {
 		{"none", "none", anonymous}, {"none", "trusted", anonymous}, {"none", "untrusted", anonymous},
 		{"requested", "none", anonymous}, {"requested", "trusted", "User:CN=client,O=Kanal"}, {"requested", "untrusted", refused},
 		{"required", "none", refused}, {"required", "trusted", "User:CN=client,O=Kanal"}, {"required", "untrusted", refused},
-		{"required", "expired", refused},
+		{"required", "expired", refused}, {"required", "of another host", "User:CN=client,O=Kanal"},
 	} {
 		t.Run(c.auth+" and "+c.certificate, func(t *testing.T) {
 			eachVersion(t, func(t *testing.T, _ string, version uint16) {
@@ -352,6 +355,10 @@ func TestTLSClientCertificates(t *testing.T) {
 					certificate = e.authority.Issue(t, "client", nil)
 				case "untrusted":
 					certificate = stranger.Issue(t, "client", nil)
+				case "of another host":
+					certificate = e.authority.Issue(t, "client", func(x *x509.Certificate) {
+						x.DNSNames, x.IPAddresses = []string{"other.example"}, []net.IP{net.IPv4(192, 0, 2, 1)}
+					})
 				case "expired":
 					certificate = e.authority.Issue(t, "client", func(x *x509.Certificate) { x.NotAfter = time.Now().Add(-time.Minute) })
 				}
@@ -360,6 +367,9 @@ func TestTLSClientCertificates(t *testing.T) {
 				s, err := e.try(t, cfg)
 				if c.principal == refused {
 					wantRefused(t, e, s, err)
+					if c.certificate != "none" && !e.log.has("tls_certificate_refused", "CN=client,O=Kanal") {
+						t.Error("the log does not say whose certificate it was")
+					}
 					return
 				}
 				if err != nil {
@@ -393,7 +403,7 @@ func wantRefused(t *testing.T, e *encrypted, s secure, err error) {
 	e.none(t)
 }
 
-// Row P24: the highest version in common, or none.
+// Row P24; testTlsDefaults, testCiphersSuiteFailForServerTls12ClientTls13: the highest version in common, or none.
 func TestTLSVersions(t *testing.T) {
 	lists := [][]string{{"TLSv1.2"}, {"TLSv1.3"}, {"TLSv1.2", "TLSv1.3"}, nil}
 	span := func(list []string) (uint16, uint16) {

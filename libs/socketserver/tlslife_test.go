@@ -92,12 +92,16 @@ func TestTLSAlertOfThePeerIsLogged(t *testing.T) {
 	}
 }
 
-// testUnsupportedCiphers, testCiphersSuiteForTls12: suites of TLS 1.2 by setting.
+// testUnsupportedCiphers, testCiphersSuiteForTls12, testCiphersSuiteForTls13, testCiphersSuiteForTls12FailsForTls13:
+// suites of TLS 1.2 by setting; those of TLS 1.3 are always there.
 func TestTLSCipherSuites(t *testing.T) {
 	const ours = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
 	e := startTLS(t, func(l *socketserver.ListenerConfig) { l.TLS.CipherSuites = []string{ours} })
 	cfg := only(e.client(), tls.VersionTLS12)
 	if c := e.connect(t, cfg); tls.CipherSuiteName(c.ConnectionState().CipherSuite) != ours {
+		t.Errorf("suite %s", tls.CipherSuiteName(c.ConnectionState().CipherSuite))
+	}
+	if c := e.connect(t, only(e.client(), tls.VersionTLS13)); !strings.HasPrefix(tls.CipherSuiteName(c.ConnectionState().CipherSuite), "TLS_AES") {
 		t.Errorf("suite %s", tls.CipherSuiteName(c.ConnectionState().CipherSuite))
 	}
 	cfg.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256}

@@ -13,7 +13,7 @@ import (
 	"kanal/libs/socketserver/socketservertest"
 )
 
-// An idle TLS connection costs the process less than 12 KiB (design section 9) after small requests: what it holds is
+// P10: an idle TLS connection costs the process less than 12 KiB (design section 9) after small requests: what it holds is
 // crypto/tls's own. KANAL_TEST_TLS_CONNECTIONS says how many, if not 1000. The clients are here too, but only their
 // sockets stay.
 func TestIdleTLSConnectionIsSmall(t *testing.T) {
