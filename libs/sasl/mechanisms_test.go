@@ -157,8 +157,31 @@ func TestScramNonceTwice(t *testing.T) {
 	s := newStore(t)
 	e := mustScram(t, ScramSHA256, s).Start().(*scramExchange)
 	e.Evaluate([]byte("n,,n=alice,r=abc"), epoch)
-	c := s.scram[ScramSHA256+":alice"]
-	salted, err := pbkdf2.Key(sha256.New, "wonderland", c.Salt, c.Iterations, sha256.Size)
+	final := "c=biws,r=abc" + e.nonce
+	if got := e.end(proven(t, e, "wonderland", final)); !got.Done || got.Principal != "alice" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// testTokenAuthenticationOverSaslScram: there are no delegation tokens. A client that has one (KIP-48, an extension of
+// its first message) says a name that nobody has; the extension gives nobody the name of another, nor an easier proof.
+func TestScramWithoutDelegationTokens(t *testing.T) {
+	s := newStore(t)
+	for user, password := range map[string]string{"a-token": "wonderland", "alice": "a-token"} {
+		e := mustScram(t, ScramSHA256, s).Start().(*scramExchange)
+		if got := e.begin("n,,n=" + user + ",r=abc,tokenauth=true"); len(got.Challenge) == 0 {
+			t.Fatalf("%s: %+v", user, got)
+		}
+		if got := e.end(proven(t, e, password, "c=biws,r="+e.nonce)); got.Done || got.Err != errScramProof {
+			t.Errorf("%s: %+v", user, got)
+		}
+	}
+}
+
+// proven is a final message with the proof that a client of this password makes.
+func proven(t *testing.T, e *scramExchange, password, final string) string {
+	t.Helper()
+	salted, err := pbkdf2.Key(sha256.New, password, e.stored.Salt, e.stored.Iterations, sha256.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,14 +192,11 @@ func TestScramNonceTwice(t *testing.T) {
 	}
 	key := mac(salted, "Client Key")
 	stored := sha256.Sum256(key)
-	final := "c=biws,r=abc" + e.nonce
-	proof := mac(stored[:], "n=alice,r=abc,"+e.serverFirst+","+final)
+	proof := mac(stored[:], e.first.bare+","+e.serverFirst+","+final)
 	for i := range proof {
 		proof[i] ^= key[i]
 	}
-	if got := e.end(final + ",p=" + base64.StdEncoding.EncodeToString(proof)); !got.Done || got.Principal != "alice" {
-		t.Errorf("%+v", got)
-	}
+	return final + ",p=" + base64.StdEncoding.EncodeToString(proof)
 }
 
 func TestScramMessages(t *testing.T) {

@@ -141,7 +141,8 @@ func TestSlowReaderOfABigAnswer(t *testing.T) {
 	slow.wantAnswer(2)
 }
 
-// Row G2: the answer goes out at once, the next request is read when the throttle time is over; and without an answer.
+// Rows G2, Q5, Q8, Q17: the answer goes at once, or none where none is due; then the channel stays muted until the
+// throttle is over, although the client sends on, and others do not wait for it.
 func TestThrottle(t *testing.T) {
 	for name, kind := range map[string]socketserver.ResponseKind{"answer": socketserver.Send, "no answer": socketserver.NoOp} {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +187,25 @@ func TestThrottleOverBeforeTheAnswerIsWritten(t *testing.T) {
 	c.wantAnswer(2)
 }
 
+// Rows G7, Q18: a throttled client may leave: it is noticed at once, and the end of its throttle finds nobody.
+func TestThrottledClientLeaves(t *testing.T) {
+	f := start(t)
+	c, stays := f.dial(t), f.dial(t)
+	c.send(requests(1, 2))
+	const throttled = 50 * time.Millisecond
+	begin := time.Now()
+	f.respond(f.next(t), socketserver.Response{Throttle: throttled, Frame: answerFrame(1, nil)})
+	c.wantAnswer(1)
+	c.reset()
+	f.closedFor(t, network.ReasonPeerReset, 1)
+	time.Sleep(time.Until(begin.Add(2 * throttled)))
+	stays.send(request(3))
+	if r := f.next(t); r.correlation != 3 {
+		t.Errorf("request %d of a client that is gone", r.correlation)
+	}
+}
+
+// Row Q6.
 func TestThrottlesEndInTheirOrder(t *testing.T) {
 	f := start(t)
 	order := []int32{13, 2, 19, 7, 0, 11, 5, 16, 3, 9, 18, 1, 14, 6, 12, 4, 17, 8, 15, 10}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The heap against a sorted list.
+// Row Q6: the heap against a sorted list.
 func TestThrottlesComeSoonestFirst(t *testing.T) {
 	chance := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
