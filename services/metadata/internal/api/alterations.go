@@ -110,6 +110,26 @@ func replacement(configs []alteration) change {
 	return func(_ map[string]string, d defaults) (map[string]string, error) { return set(nil, d) }
 }
 
+// alterEach changes the configs of a request's resources, each by itself, and
+// gives their answers. Of two changes of one resource, neither is meant to win.
+func alterEach[Q, A any](ctx context.Context, a *API, qs []Q, read func(*Q) (resource, change), validateOnly bool, answer func(r resource, code int16, message *string) A) (answers []A) {
+	asked := map[resource]int{}
+	for i := range qs {
+		r, _ := read(&qs[i])
+		asked[r]++
+	}
+	for i := range qs {
+		r, ch := read(&qs[i])
+		err := refused(kerr.InvalidRequest, "Each resource must appear at most once.")
+		if asked[r] == 1 {
+			err = a.alter(ctx, r, ch, validateOnly)
+		}
+		code, message := topics.Code(err)
+		answers = append(answers, answer(r, code, message))
+	}
+	return answers
+}
+
 // alter changes the configs of one resource, as a whole or not at all (W1).
 func (a *API) alter(ctx context.Context, r resource, ch change, validateOnly bool) error {
 	switch r.kind {
