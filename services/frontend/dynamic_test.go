@@ -181,6 +181,7 @@ type fakeReactor struct {
 	listeners map[string]socketserver.ListenerConfig
 	fail      map[string]error // by step
 	calls     int
+	certified []string // listeners whose certificates were to change
 }
 
 func (f *fakeReactor) UpdateQuotas(q socketserver.Quotas, own map[string]socketserver.ListenerQuotas) error {
@@ -232,10 +233,14 @@ func (f *fakeReactor) Resize(name string, n int) error {
 }
 
 func (f *fakeReactor) UpdateTLS(name string, c ssl.Config) error {
+	f.certified = append(f.certified, name)
+	if err := f.fail["certificates "+name]; err != nil {
+		return err
+	}
 	l := f.listeners[name]
 	l.TLS = c
 	f.listeners[name] = l
-	return f.fail["certificates "+name]
+	return nil
 }
 
 // subject is a front end's dynamic part over a fake reactor.
