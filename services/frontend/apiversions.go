@@ -24,7 +24,7 @@ func (q *requests) answerApiVersions(r *socketserver.Request, call *requestchann
 func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call, code int16, frame []byte) {
 	q.metrics.answered(r.Header.Key, code)
 	q.fill(call, r)
-	q.seats.of(r.Conn.Processor).processor.Deliver([]socketserver.Response{{
+	q.seats.Of(r.Conn.Processor).processor.Deliver([]socketserver.Response{{
 		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
 	}})
 }

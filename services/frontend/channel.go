@@ -17,12 +17,12 @@ type requests struct {
 	channel  *requestchannel.Channel
 	cluster  func() cluster.Info
 	metrics  *metrics
-	seats    seats
+	seats    socketserver.PerProcessor[seat]
 }
 
 // Submit implements socketserver.RequestChannel.
 func (q *requests) Submit(r *socketserver.Request) (ok bool, reason network.CloseReason) {
-	call := &q.seats.of(r.Conn.Processor).call
+	call := &q.seats.Of(r.Conn.Processor).call
 	call.APIKey, call.Route = r.Header.Key, nil
 	switch {
 	case r.Conn.Kind == socketserver.KindFrames:
@@ -111,7 +111,7 @@ func (q *requests) Disconnected(processor int, token uint64, half bool) {
 
 // Deliver implements requestchannel.Sink.
 func (q *requests) Deliver(processor int, outcomes []requestchannel.Outcome) {
-	seat := q.seats.of(processor)
+	seat := q.seats.Of(processor)
 	if seat == nil {
 		lost(outcomes)
 		return
@@ -138,7 +138,7 @@ func lost(outcomes []requestchannel.Outcome) {
 
 // Resume implements requestchannel.Sink.
 func (q *requests) Resume(processor int) {
-	if seat := q.seats.of(processor); seat != nil {
+	if seat := q.seats.Of(processor); seat != nil {
 		seat.processor.Resume()
 	}
 }

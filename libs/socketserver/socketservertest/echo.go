@@ -3,18 +3,13 @@
 package socketservertest
 
 import (
-	"slices"
-	"sync"
-	"sync/atomic"
-
 	"kanal/libs/network"
 	"kanal/libs/socketserver"
 )
 
 // Echo answers every frame with itself, on the processor's own loop and without allocating.
 type Echo struct {
-	mu    sync.Mutex                  // held while a processor comes or goes
-	loops atomic.Pointer[[]*echoLoop] // by processor; replaced as a whole
+	loops socketserver.PerProcessor[echoLoop]
 }
 
 // echoLoop belongs to one processor's goroutine.
@@ -33,32 +28,16 @@ type answer struct {
 
 // AddProcessor makes a processor's loop known.
 func (e *Echo) AddProcessor(p *socketserver.Processor) error {
-	e.set(p.ID(), &echoLoop{processor: p})
+	e.loops.Set(p.ID(), &echoLoop{processor: p})
 	return nil
 }
 
 // RemoveProcessor forgets it.
-func (e *Echo) RemoveProcessor(id int) { e.set(id, nil) }
-
-func (e *Echo) set(id int, l *echoLoop) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var loops []*echoLoop
-	if known := e.loops.Load(); known != nil {
-		loops = slices.Clone(*known)
-	}
-	if more := id + 1 - len(loops); more > 0 {
-		loops = append(loops, make([]*echoLoop, more)...)
-	}
-	loops[id] = l
-	e.loops.Store(&loops)
-}
-
-func (e *Echo) loop(processor int) *echoLoop { return (*e.loops.Load())[processor] }
+func (e *Echo) RemoveProcessor(id int) { e.loops.Set(id, nil) }
 
 // Submit copies the frame into an answer.
 func (e *Echo) Submit(r *socketserver.Request) (bool, network.CloseReason) {
-	l := e.loop(r.Conn.Processor)
+	l := e.loops.Of(r.Conn.Processor)
 	a := l.get()
 	a.frame = append(a.frame[:0], r.Frame...)
 	l.batch = append(l.batch, socketserver.Response{Token: r.Conn.Token, Frame: a.frame, Completer: a})
@@ -67,7 +46,7 @@ func (e *Echo) Submit(r *socketserver.Request) (bool, network.CloseReason) {
 
 // Flush delivers the pass's answers.
 func (e *Echo) Flush(processor int) {
-	l := e.loop(processor)
+	l := e.loops.Of(processor)
 	l.processor.Deliver(l.batch)
 	clear(l.batch)
 	l.batch = l.batch[:0]
