@@ -14,6 +14,7 @@ import (
 // the backlog it drops what comes, and clients wait a second or more until they try again. Looked at when scraped, and
 // by an acceptor that was held up.
 type acceptQueues struct {
+	described
 	mu  sync.Mutex
 	all map[string]*acceptQueue // by listener; guarded by mu
 }
@@ -37,7 +38,9 @@ var (
 	dropsDesc     = prometheus.NewDesc("kanal_accept_queue_drops_total", "Connections dropped before they were accepted, for any reason, of all listening sockets in this network namespace (ListenDrops).", nil, nil)
 )
 
-func newAcceptQueues() *acceptQueues { return &acceptQueues{all: map[string]*acceptQueue{}} }
+func newAcceptQueues() *acceptQueues {
+	return &acceptQueues{described: described{queueDesc, limitDesc, overflowsDesc, dropsDesc}, all: map[string]*acceptQueue{}}
+}
 
 // open begins to watch a listener's ports, once they listen.
 func (q *acceptQueues) open(l *ListenerConfig, sockets []listening, log *slog.Logger) *acceptQueue {
@@ -84,14 +87,6 @@ func (q *acceptQueue) read() (length, limit int) {
 		}
 	}
 	return length, limit
-}
-
-// Describe is prometheus.Collector's.
-func (q *acceptQueues) Describe(descs chan<- *prometheus.Desc) {
-	descs <- queueDesc
-	descs <- limitDesc
-	descs <- overflowsDesc
-	descs <- dropsDesc
 }
 
 // Collect is prometheus.Collector's.

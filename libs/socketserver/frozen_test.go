@@ -56,17 +56,22 @@ func startFreezing(t *testing.T, l socketserver.ListenerConfig) (*fixture, *free
 	return f, rc, thaw
 }
 
+// ask has so many clients send a request each, numbered from 1.
+func ask(t *testing.T, f *fixture, n int32) (clients []client) {
+	for i := range n {
+		c := f.dial(t)
+		c.send(request(i + 1))
+		clients = append(clients, c)
+	}
+	return clients
+}
+
 // C5, C6: twenty connections wait for a frozen processor, and the others go to one that is not; when it thaws, those
 // that waited are served as well.
 func TestFrozenProcessorHoldsUpTwenty(t *testing.T) {
 	f, rc, thaw := startFreezing(t, socketserver.ListenerConfig{Processors: 2})
 	stuck, frozen := freeze(t, f, rc)
-	var clients []client
-	for i := range int32(100) {
-		c := f.dial(t)
-		c.send(request(i + 1))
-		clients = append(clients, c)
-	}
+	clients := ask(t, f, 100)
 	eventually(t, "all are accepted", func() bool { return f.metric(t, "kanal_connections_accepted_total") == 101 })
 	if n := f.server.Processors()[frozen].Open(); n != 21 {
 		t.Errorf("the frozen processor has %d connections, want 21", n)
@@ -84,12 +89,7 @@ func TestFrozenProcessorHoldsUpTwenty(t *testing.T) {
 func TestAcceptorThatWaitsTakesANewProcessor(t *testing.T) {
 	f, rc, thaw := startFreezing(t, socketserver.ListenerConfig{Processors: 1})
 	stuck, _ := freeze(t, f, rc)
-	var clients []client
-	for i := range int32(22) {
-		c := f.dial(t)
-		c.send(request(i + 1))
-		clients = append(clients, c)
-	}
+	clients := ask(t, f, 22)
 	blocked := func() float64 { return f.metric(t, "kanal_acceptor_blocked_seconds_total") }
 	eventually(t, "the acceptor waits", func() bool { return blocked() > 0 })
 	f.resize(t, 2)
@@ -115,12 +115,7 @@ func TestFrozenProcessorRetires(t *testing.T) {
 	if frozen != 1 {
 		t.Fatalf("processor %d is frozen", frozen)
 	}
-	var clients []client
-	for i := range int32(20) {
-		c := f.dial(t)
-		c.send(request(i + 1))
-		clients = append(clients, c)
-	}
+	clients := ask(t, f, 20)
 	eventually(t, "ten wait", func() bool { return f.server.Processors()[1].Open() == 11 })
 	f.resize(t, 1)
 	f.wantProcessorsNotBelow(t, 2)

@@ -10,6 +10,7 @@ import (
 // processorCollector reads what a running processor has to tell without its loop: a loop that sleeps for a minute adds
 // to no counter meanwhile.
 type processorCollector struct {
+	described
 	mu  sync.Mutex
 	all map[*Processor]*loopTimes // guarded by mu
 }
@@ -19,7 +20,7 @@ type processorCollector struct {
 type loopTimes struct{ begun, idle, busy int64 }
 
 func newProcessorCollector() *processorCollector {
-	return &processorCollector{all: map[*Processor]*loopTimes{}}
+	return &processorCollector{described: described{idleDesc, busyDesc, responsesDesc}, all: map[*Processor]*loopTimes{}}
 }
 
 // add is called when a loop begins, remove when it ends.
@@ -41,13 +42,6 @@ var (
 	busyDesc        = prometheus.NewDesc("kanal_processor_busy_seconds_total", "Time that the loop was at work, or had no CPU to be.", processorLabels, nil)
 	responsesDesc   = prometheus.NewDesc("kanal_processor_response_queue", "Responses that the loop has not taken up yet.", processorLabels, nil)
 )
-
-// Describe is prometheus.Collector's.
-func (c *processorCollector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- idleDesc
-	descs <- busyDesc
-	descs <- responsesDesc
-}
 
 // Collect is prometheus.Collector's.
 func (c *processorCollector) Collect(metrics chan<- prometheus.Metric) {

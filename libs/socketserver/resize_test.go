@@ -2,9 +2,13 @@ package socketserver_test
 
 import (
 	"fmt"
+	"iter"
 	"net"
+	"slices"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 
 	"kanal/libs/network"
 	"kanal/libs/socketserver"
@@ -115,20 +119,29 @@ func (f *fixture) wantProcessorsNotBelow(t testing.TB, n int) {
 // seriesWith counts the time series with a label.
 func (f *fixture) seriesWith(t testing.TB, label, value string) (n int) {
 	t.Helper()
+	for range f.labelled(t, label, value) {
+		n++
+	}
+	return n
+}
+
+// labelled gives the time series with a label.
+func (f *fixture) labelled(t testing.TB, label, value string) iter.Seq[*dto.Metric] {
+	t.Helper()
 	families, err := f.reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if l.GetName() == label && l.GetValue() == value {
-					n++
+	return func(yield func(*dto.Metric) bool) {
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				has := slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == value })
+				if has && !yield(m) {
+					return
 				}
 			}
 		}
 	}
-	return n
 }
 
 // What has arrived moves along: half a frame, and whole frames behind the one under way.
@@ -275,17 +288,9 @@ func TestListenersComeAndGo(t *testing.T) {
 // hasGauge tells whether a gauge of a listener is there (W9).
 func (f *fixture) hasGauge(t testing.TB, listener string) bool {
 	t.Helper()
-	families, err := f.reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if m.Gauge != nil && l.GetName() == "listener" && l.GetValue() == listener {
-					return true
-				}
-			}
+	for m := range f.labelled(t, "listener", listener) {
+		if m.Gauge != nil {
+			return true
 		}
 	}
 	return false
