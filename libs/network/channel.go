@@ -34,6 +34,7 @@ type Channel struct {
 	out output
 	timing
 	partial partial
+	traffic Traffic
 }
 
 // Token names the channel: 64 bits, never 0, never used again by this selector.

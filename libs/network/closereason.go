@@ -6,14 +6,15 @@ type CloseReason uint8
 // The reasons. The first group is normal life, the second a limit that the peer met, the third who the peer is, or is
 // not, the fourth the peer's fault, the last ours.
 const (
-	ReasonNone             CloseReason = iota // not closed
-	ReasonPeerClosed                          // the peer closed after its last answer
-	ReasonPeerReset                           // the peer reset the connection, or went away with answers unread
-	ReasonHandshakeAborted                    // the peer went away within the TLS handshake or the PROXY header (P7)
-	ReasonHandlerClosed                       // the handler answered CloseConnection (M8, M9)
-	ReasonIdleExpired                         // nothing came for the idle time (K1)
-	ReasonShutdown                            // this server stops
-	ReasonListenerRemoved                     // its listener was removed while the server runs (W8)
+	ReasonNone                  CloseReason = iota // not closed
+	ReasonPeerClosed                               // the peer closed after its last answer
+	ReasonPeerReset                                // the peer reset the connection, or went away with answers unread
+	ReasonHandshakeAborted                         // the peer went away within the TLS handshake or the PROXY header (P7)
+	ReasonHandlerClosed                            // the handler answered CloseConnection (M8, M9)
+	ReasonIdleExpired                              // nothing came for the idle time (K1)
+	ReasonShutdown                                 // this server stops
+	ReasonListenerRemoved                          // its listener was removed while the server runs (W8)
+	ReasonClosedByAdministrator                    // an administrator asked for it
 
 	ReasonTLSHandshakeDeadline   // the TLS handshake was not over in time
 	ReasonProxyHeaderDeadline    // the PROXY header was not complete in time
@@ -57,6 +58,7 @@ const (
 
 var reasonNames = [reasons]string{
 	"none", "peer_closed", "peer_reset", "handshake_aborted", "handler_closed", "idle_expired", "shutdown", "listener_removed",
+	"closed_by_administrator",
 	"tls_handshake_deadline", "proxy_header_deadline", "first_request_deadline", "write_deadline", "memory_pressure", "excess_connection",
 	"too_many_connections",
 	"too_many_connections_of_ip", "connection_rate_of_ip",
@@ -81,7 +83,7 @@ func (r CloseReason) Violation() bool {
 }
 
 // Normal tells whether such a close belongs to a healthy life.
-func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonListenerRemoved }
+func (r CloseReason) Normal() bool { return r >= ReasonPeerClosed && r <= ReasonClosedByAdministrator }
 
 // Limit tells whether the connection met a limit that was set for it.
 func (r CloseReason) Limit() bool {

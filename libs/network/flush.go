@@ -49,6 +49,7 @@ func (s *Selector) write(c *Channel) (full bool, err error) {
 		n, err := c.transport.Write(chunk)
 		s.stats.Writes++
 		s.stats.SentBytes += uint64(n)
+		c.traffic.SentBytes += uint64(n)
 		s.advance(c, n)
 		if err != nil {
 			return false, err

@@ -14,6 +14,7 @@ type Moving struct {
 	confined  bool
 	limit     int
 	timing    timing
+	traffic   Traffic
 }
 
 // Quiet tells that nothing is under way on a channel, so that it may move: nothing to be sent, no request without its
@@ -29,7 +30,7 @@ func (s *Selector) Detach(c *Channel) (*Moving, error) {
 		return nil, err
 	}
 	m := &Moving{
-		plain: c.plain, readable: c.readable, confined: c.confined, limit: c.limit, timing: c.timing,
+		plain: c.plain, readable: c.readable, confined: c.confined, limit: c.limit, timing: c.timing, traffic: c.traffic,
 		arrived: bytes.Clone(c.in.data[c.in.off:]),
 	}
 	if c.transport != &c.plain {
@@ -43,7 +44,7 @@ func (s *Selector) Detach(c *Channel) (*Moving, error) {
 // Attach takes over a channel that another selector has let go. It has a new token, is not muted, and its deadlines run
 // on. On an error it remains the caller's.
 func (s *Selector) Attach(m *Moving, attachment any) (*Channel, error) {
-	c := &Channel{plain: m.plain, Attachment: attachment, readable: m.readable, ready: true}
+	c := &Channel{plain: m.plain, Attachment: attachment, readable: m.readable, ready: true, traffic: m.traffic}
 	if _, err := s.add(c, s.rebuild(c, m.transport)); err != nil {
 		return nil, err
 	}

@@ -94,6 +94,7 @@ func (s *Selector) cut(c *Channel) (served bool, err error) {
 		c.partial.grew = s.now
 		s.partials.remove(c)
 		s.stats.Receives++
+		c.traffic.Receives++
 		s.receives = append(s.receives, Receive{Channel: c, Frame: frame})
 		s.retireLater(c)
 	}
@@ -105,6 +106,7 @@ func (s *Selector) read(c *Channel) int {
 	n, more, err := c.in.fill(c.transport, s.mem)
 	s.stats.Reads++
 	s.stats.ReceivedBytes += uint64(n)
+	c.traffic.ReceivedBytes += uint64(n)
 	if n > 0 {
 		c.partial.grew = s.now
 	}

@@ -28,6 +28,7 @@ type doors struct {
 	arriving  []moving   // guarded by mu; from processors that retire
 	delivered []Response // guarded by mu
 	ordered   orders     // guarded by mu
+	asked     []func()   // guarded by mu; errands
 	closed    bool       // guarded by mu
 }
 
@@ -37,6 +38,7 @@ type contents struct {
 	moving    []moving
 	responses []Response
 	orders    orders
+	errands   []func()
 	more      bool // sockets or moving connections were left for the next pass
 }
 
@@ -77,6 +79,17 @@ func (d *doors) order(o orders) {
 	if !d.closed {
 		d.wake()
 	}
+}
+
+// send puts an errand down: the loop runs it in its next pass, so it must not take long. False when the doors are closed.
+func (d *doors) send(errand func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.asked = append(d.asked, errand)
+		d.wake()
+	}
+	return !d.closed
 }
 
 // accept puts a socket down if there is room (C6); false also when the doors are closed.
@@ -124,6 +137,7 @@ func (d *doors) take(c *contents) {
 	c.more = len(d.accepted)+len(d.arriving) > 0
 	c.responses, d.delivered = d.delivered, c.responses[:0]
 	c.orders = d.ordered
+	c.errands, d.asked = d.asked, nil
 	d.ordered.resume, d.ordered.excess = false, false
 }
 
@@ -152,6 +166,6 @@ func (d *doors) close() (rest contents) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rest = contents{sockets: d.accepted, moving: d.arriving, responses: d.delivered}
-	d.accepted, d.arriving, d.delivered, d.closed = nil, nil, nil, true
+	d.accepted, d.arriving, d.delivered, d.asked, d.closed = nil, nil, nil, nil, true
 	return rest
 }

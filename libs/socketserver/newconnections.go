@@ -92,7 +92,7 @@ func (p *Processor) configure(s socket) {
 
 func (p *Processor) connection(s socket, local netip.AddrPort) *connection {
 	l := &p.listener
-	c := &connection{slot: s.slot, Connection: Connection{
+	c := &connection{slot: s.slot, opened: Now(), Connection: Connection{
 		ID: connectionID(local, s.remote, p.id, p.index), Processor: p.id, Listener: l.Name, Kind: l.Kind,
 		Handler: l.Handler, Broker: s.broker, SecurityProtocol: l.SecurityProtocol, Privileged: l.Privileged,
 		Principal: "User:ANONYMOUS", ClientAddress: s.remote.Addr().String(),

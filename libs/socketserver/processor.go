@@ -54,6 +54,7 @@ type Processor struct {
 type connection struct {
 	Connection
 	slot   slot
+	opened int64   // by Now
 	login  *login  // nil: there is none, or it is over for good
 	tls    *member // of the connections by protocol and cipher
 	parked bool
@@ -87,6 +88,7 @@ func (p *Processor) run() {
 	defer p.finish()
 	p.seen.add(p)
 	for p.openDoors() {
+		p.runErrands()
 		p.configureNewConnections()
 		p.processNewResponses()
 		p.endThrottles()
