@@ -88,6 +88,7 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 	p.state, p.wasParked = parked, true
 	p.instance.outstanding--
 	p.instance.parked++
+	p.metrics.parked++
 	p.deadline = d.now + int64(deadline)
 	d.wheel.remove(p)
 	d.wheel.add(p)

@@ -15,6 +15,7 @@ type apiMetrics struct {
 	versions [32]atomic.Pointer[prometheus.Counter]
 	results  [results]prometheus.Counter
 	underWay underWay
+	parked   int // the dispatcher's
 
 	queue, transit, handle, remote, throttle, response, send, total prometheus.Observer
 	requestBytes, responseBytes                                     prometheus.Observer

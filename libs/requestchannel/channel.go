@@ -125,6 +125,8 @@ type Channel struct {
 	table  atomic.Pointer[table]
 	inside atomic.Int64 // requests submitted and without outcome
 
+	running atomic.Bool // Run has begun and not ended
+
 	inbox inbox
 	dispatcher
 }
@@ -177,7 +179,7 @@ func (c *Channel) Submit(call *Call) bool {
 // Outcome.
 func (c *Channel) Own(call *Call, responseSize int) *Pending {
 	p := newPending(call, 0, 0)
-	p.metrics = c.cfg.Metrics.of("", call.APIKey)
+	p.metrics, p.state = c.cfg.Metrics.of("", call.APIKey), answered
 	p.dispatched, p.arrived, p.responseSize = p.received, c.cfg.Now(), responseSize
 	p.answer(&Response{Local: time.Duration(p.arrived - p.received)})
 	return p
@@ -258,7 +260,9 @@ func (c *Channel) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.running.Store(true)
 	c.dispatcher.run(ctx)
+	c.running.Store(false)
 	_ = large.Unsubscribe() // nothing is left to receive
 	for _, l := range c.lanes.Load().all {
 		_ = l.answers.Unsubscribe()

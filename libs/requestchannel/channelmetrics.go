@@ -24,7 +24,7 @@ type ChannelMetrics struct {
 	invalid       prometheus.Counter
 	redirected    prometheus.Counter
 	notTaken      prometheus.Counter
-	redispatched  *prometheus.CounterVec // reason
+	redispatched  *prometheus.CounterVec // service, reason
 	lost          *prometheus.CounterVec // service, reason
 	watched       []prometheus.Collector // of Watch
 
@@ -83,7 +83,7 @@ func newChannelMetrics() *ChannelMetrics {
 		invalid:       counter("invalid_answers_total", "Messages on response subjects that were no valid envelope."),
 		redirected:    counter("redirected_total", "Requests redirected to the instance that holds their broker."),
 		notTaken:      counter("not_taken_total", "Requests that an instance gave back."),
-		redispatched:  vec("request_channel", "redispatched_total", "Requests dispatched again because their instance was lost, by reason.", "reason"),
+		redispatched:  vec("request_channel", "redispatched_total", "Requests dispatched again because their instance was lost, by service and reason.", "service", "reason"),
 		lost:          vec("request_channel", "handlers_lost_total", "Handler instances lost, by service and reason.", "service", "reason"),
 		all:           map[string]*apiMetrics{},
 	}
@@ -124,7 +124,7 @@ func (m *ChannelMetrics) each(f func(*apiMetrics)) {
 // Watch registers gauges that read c.
 func (c *Channel) Watch(reg prometheus.Registerer) {
 	m := c.cfg.Metrics
-	m.watched = []prometheus.Collector{underWayCollector{c}, queueCollector{c}}
+	m.watched = []prometheus.Collector{underWayCollector{c}, queueCollector{c}, loadCollector{c}}
 	reg.MustRegister(m.watched...)
 }
 

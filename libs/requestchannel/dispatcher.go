@@ -67,6 +67,7 @@ func (d *dispatcher) run(ctx context.Context) {
 		d.processDisconnected()
 		d.processEndPolls()
 		d.processTimers()
+		d.processAsked()
 		d.dispatch()
 		d.deliver()
 		d.resume()

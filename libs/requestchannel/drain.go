@@ -2,10 +2,39 @@ package requestchannel
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kanal/libs/admin"
 )
+
+// listenToAdministrators has the instance drain when it is told to, as if its
+// process was.
+func (s *Server) listenToAdministrators(drain func()) (*nats.Subscription, error) {
+	return admin.Serve(s.nc, s.cfg.Admin(s.id), map[string]admin.Verb{
+		"drain": func(_ context.Context, q url.Values) (any, error) {
+			s.log.Info("draining: an administrator asked for it", "by", admin.Asker(q))
+			drain()
+			return admin.Done{Done: "handler " + s.id + " of " + s.cfg.Service + " drains"}, nil
+		},
+	}, s.log)
+}
+
+// Drain tells a handler instance to drain, by being who asks for it.
+func Drain(ctx context.Context, nc *nats.Conn, subjects Subjects, handler, by string) (done admin.Done, err error) {
+	if !legalToken(handler) {
+		return done, fmt.Errorf("%w: handler is %q", admin.ErrInvalid, handler)
+	}
+	err = admin.Ask(ctx, nc, subjects.Admin(handler), "drain", url.Values{admin.By: {by}}, &done)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("%w: there is no handler %q", admin.ErrNotFound, handler)
+	}
+	return done, err
+}
 
 func (s *Server) forget(in *Incoming) {
 	s.mu.Lock()

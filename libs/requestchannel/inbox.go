@@ -12,6 +12,7 @@ type inbox struct {
 	addresses    map[string]Address
 	config       *FrontEndConfig
 	endPolls     bool
+	asked        []func() // for the dispatcher to run
 	viewChanged  bool
 	reconnected  bool
 	awake        bool
@@ -60,6 +61,7 @@ func (in *inbox) take(into *inbox) {
 	into.addresses, in.addresses = in.addresses, nil
 	into.config, in.config = in.config, nil
 	into.endPolls, in.endPolls = in.endPolls, false
+	into.asked, in.asked = in.asked, nil
 	into.viewChanged, in.viewChanged = in.viewChanged, false
 	into.reconnected, in.reconnected = in.reconnected, false
 	in.awake = false

@@ -9,6 +9,7 @@ func (d *dispatcher) release(p *Pending) {
 		p.instance.outstanding--
 	case parked:
 		p.instance.parked--
+		p.metrics.parked--
 		d.parked -= int64(p.size)
 		d.c.cfg.Budget.Hold(p.size)
 		d.c.cfg.Metrics.parked.Dec()
@@ -53,7 +54,7 @@ func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
 	slices.SortFunc(some, func(a, b *Pending) int { return int(b.received - a.received) })
 	for _, p := range some {
 		p.Redelivered, p.assembly = true, nil
-		d.c.cfg.Metrics.redispatched.WithLabelValues(why).Inc()
+		d.c.cfg.Metrics.redispatched.WithLabelValues(p.route.service, why).Inc()
 		d.again(p)
 	}
 }

@@ -101,13 +101,19 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
+	words, err := s.listenToAdministrators(drain)
+	if err != nil {
+		return err
+	}
 	s.presence.run(ctx)
 	s.awaitReceived(sub)
 	s.drain()
 	if !s.nc.IsConnected() {
 		return nil // NATS is away, and has forgotten us already
 	}
-	return errors.Join(visible.stop(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
+	return errors.Join(visible.stop(), words.Unsubscribe(), sub.Unsubscribe(), s.nc.FlushTimeout(2*time.Second))
 }
 
 // receive takes one message of the request subject.

@@ -28,5 +28,9 @@ func (s Subjects) LargeResponse(frontend string) string {
 // Handlers is where handler instances announce themselves.
 func (s Subjects) Handlers() string { return s.base() + "handlers" }
 
+// Admin is what administrators ask a front end or a handler instance on, with a
+// verb behind it (package admin).
+func (s Subjects) Admin(instance string) string { return s.base() + "admin." + instance }
+
 // FrontEnds is where front ends announce themselves.
 func (s Subjects) FrontEnds() string { return s.base() + "frontends" }
