@@ -75,7 +75,7 @@ func (s *Service) build(cfg Config) error {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("start %s: %w", name, err))
 			} else if r != nil {
-				s.handlers = append(s.handlers, r)
+				s.handlers = append(s.handlers, staying{r})
 			}
 		})
 	}
@@ -88,6 +88,18 @@ func (s *Service) build(cfg Config) error {
 	})
 	wait.Wait()
 	return errors.Join(errs...)
+}
+
+// staying is a handler that an administrator may drain without the others: it
+// has left then, and the process goes on.
+type staying struct{ service.Runner }
+
+func (s staying) Run(ctx context.Context) error {
+	err := s.Runner.Run(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	return err
 }
 
 // FrontEnd is the front end of this process.
