@@ -8,15 +8,19 @@ import (
 	"testing"
 
 	"kanal/libs/cluster"
+	"kanal/libs/ssl/ssltest"
 	"kanal/services/frontend/internal/requestlog"
 )
 
 // W10: a listener gets other certificates when its files are other ones, and only
 // then; one whose files cannot be used is tried again.
 func TestCertificatesChange(t *testing.T) {
+	authority := ssltest.NewAuthority(t, "authority")
+	before, key := ssltest.Write(t, t.TempDir(), authority.Issue(t, "old", nil))
+	after, newKey := ssltest.Write(t, t.TempDir(), authority.Issue(t, "new", nil))
 	base, err := parse(t, map[string]string{
 		"KANAL_LISTENERS": "A://h:100,B://h:200", "KANAL_LISTENER_A_PROTOCOL": "SSL",
-		"KANAL_LISTENER_A_SSL_CERTIFICATE_FILE": "/old.pem", "KANAL_LISTENER_A_SSL_KEY_FILE": "/key.pem",
+		"KANAL_LISTENER_A_SSL_CERTIFICATE_FILE": before, "KANAL_LISTENER_A_SSL_KEY_FILE": key,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -27,13 +31,13 @@ func TestCertificatesChange(t *testing.T) {
 		t.Fatalf("certificates of %v were changed", s.server.certified)
 	}
 	s.server.fail["certificates A"] = errors.New("no such file")
-	s.store(2, "listener.name.a.ssl.keystore.location", "/new.pem")
-	if !s.unfinished || !strings.Contains(s.told.Error, "no such file") || find(s.listeners(), "A").TLS.CertificateFile != "/old.pem" {
+	s.store(2, "listener.name.a.ssl.keystore.location", after, "listener.name.a.kanal.ssl.key.location", newKey)
+	if !s.unfinished || !strings.Contains(s.told.Error, "no such file") || find(s.listeners(), "A").TLS.CertificateFile != before {
 		t.Fatalf("%+v runs, told %+v", s.listeners(), s.told)
 	}
 	clear(s.server.fail)
 	s.look(context.Background())
-	if tls := s.server.listeners["A"].TLS; s.unfinished || tls.CertificateFile != "/new.pem" || s.told.Applied != 2 || !reflect.DeepEqual(find(s.listeners(), "A").TLS, tls) {
+	if tls := s.server.listeners["A"].TLS; s.unfinished || tls.CertificateFile != after || s.told.Applied != 2 || !reflect.DeepEqual(find(s.listeners(), "A").TLS, tls) {
 		t.Fatalf("%+v runs, told %+v", s.listeners(), s.told)
 	}
 	s.look(context.Background())

@@ -109,6 +109,9 @@ type Config struct {
 	RequestLogClients    []string `env:"KANAL_REQUEST_LOG_CLIENTS"`
 	RequestLogAPIs       []string `env:"KANAL_REQUEST_LOG_APIS"`
 	RequestLogPrincipals []string `env:"KANAL_REQUEST_LOG_PRINCIPALS"`
+	// HTTPToken lets whoever knows it close connections and drain handlers at
+	// KANAL_HTTP_ADDR, as a bearer token; without one nobody can do so over HTTP.
+	HTTPToken string `env:"KANAL_HTTP_TOKEN"`
 	// RequiredServices must have announced themselves, once, before a kafka
 	// listener opens its ports.
 	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`

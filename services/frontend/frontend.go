@@ -117,9 +117,6 @@ func (s *Service) build() (err error) {
 	if err := s.requestLog.Update(s.cfg.requestLog()); err != nil {
 		return err
 	}
-	if s.deps.Pages != nil {
-		s.deps.Pages.Handle("/requests", s.requestLog)
-	}
 	s.requests = &requests{frontEnd: s.id, cluster: func() cluster.Info { return s.registry.Info() }, metrics: s.metrics}
 	if s.channel, err = requestchannel.NewChannel(s.channelConfig(), s.nc, s.large, s.requests, s.log); err != nil {
 		return err
@@ -130,6 +127,7 @@ func (s *Service) build() (err error) {
 		return err
 	}
 	s.channel.Watch(s.deps.Metrics)
+	s.pages()
 	return nil
 }
 
@@ -206,6 +204,11 @@ func (s *Service) serve(ctx context.Context) error {
 	if err := s.server.Start(); err != nil {
 		return err
 	}
+	administrators, err := s.administer()
+	if err != nil {
+		return errors.Join(err, s.server.Close())
+	}
+	defer func() { _ = administrators.Unsubscribe() }() // an error: the connection is gone, and the subscription with it
 	s.warnOfBrokers()
 	s.dynamic.look(ctx)
 	var following sync.WaitGroup

@@ -4,12 +4,10 @@
 package requestlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -185,11 +183,4 @@ func took(e *requestchannel.Ended) time.Duration {
 
 func passes(filter []string, value string) bool {
 	return len(filter) == 0 || slices.Contains(filter, value)
-}
-
-// ServeHTTP serves what Recent gives as one array, the oldest first.
-func (l *Log) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	lines := bytes.Join(l.Recent(), []byte(","))
-	_, _ = fmt.Fprintf(w, "[%s]\n", lines) // whoever asked may be gone
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -215,25 +214,6 @@ func TestUpdate(t *testing.T) {
 	}
 	if lines := l.Recent(); lines != nil {
 		t.Fatalf("off, and %d lines", len(lines))
-	}
-}
-
-// The page has the recent lines as one array; none while the log is off.
-func TestPage(t *testing.T) {
-	l := newLog(t, Config{})
-	for n, output := range []string{Off, Memory} {
-		if err := l.Update(Config{Output: output}); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			end(l, request(nil))
-		}
-		page := httptest.NewRecorder()
-		l.ServeHTTP(page, httptest.NewRequest("GET", "/requests", nil))
-		var lines []map[string]any
-		if err := json.Unmarshal(page.Body.Bytes(), &lines); err != nil || len(lines) != 2*n {
-			t.Fatalf("%s: %v in %s", output, err, page.Body)
-		}
 	}
 }
 
