@@ -1,8 +1,8 @@
 // Package kanalctl is the command line for people: what lives in a cluster, and
-// what it keeps. It asks nobody: it listens to the announcements by which front
-// ends and handlers know each other (libs/requestchannel), and reads the
-// cluster's bucket (libs/cluster). It changes nothing but users and broker
-// configs.
+// what it keeps. It listens to the announcements by which front ends and handlers
+// know each other (libs/requestchannel), reads the cluster's bucket
+// (libs/cluster), and asks front ends what only they know (libs/admin). It
+// changes nothing but users, broker configs, and what close and drain name.
 package kanalctl
 
 import (
@@ -20,6 +20,12 @@ var ErrUsage = errors.New("kanalctl -h explains")
 
 const usage = `Usage: kanalctl status [-json] [-watch]
        kanalctl topics [-json]
+       kanalctl frontends [-json]
+       kanalctl handlers [-json]
+       kanalctl connections [-json] [FILTER=VALUE...]
+       kanalctl requests [-json] [FILTER=VALUE...]
+       kanalctl close [-json] CONNECTION
+       kanalctl drain [-json] HANDLER
        kanalctl user set NAME [-mechanism M,M] [-iterations N] [-print]
        kanalctl user delete NAME [-mechanism M,M]
        kanalctl user list [-json]
@@ -32,6 +38,16 @@ const usage = `Usage: kanalctl status [-json] [-watch]
           It listens for a bit more than a second, which is how often they
           announce themselves. -watch goes on and prints every change.
   topics  topics with their partitions, logs and configs
+  frontends    front ends that live, and where clients reach them
+  handlers     handlers that live: state, window, and what they have in hand
+  connections  open connections. Filters: id, listener, principal, address,
+               software, state, processor; limit=N of each front end (100)
+  requests     the oldest requests in flight, their age and where they are.
+               Filters: api, where, service, handler, connection, principal,
+               address, client; limit=N of each front end (100)
+  close        closes the connection with this id
+  drain        has a handler finish what it holds, leave, and end its process;
+               nothing fails that others can answer
   user    who may log in at listeners with SASL. set takes the password from
           standard input and stores what servers need of it, for SCRAM-SHA-512
           and SCRAM-SHA-256 or those named; the password cannot be read from
@@ -68,11 +84,8 @@ func Run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // command runs one command with its own flags.
 func command(ctx context.Context, name string, args []string, stdout io.Writer) error {
-	if name == "user" {
-		return user(ctx, args, stdout)
-	}
-	if name == "config" {
-		return config(ctx, args, stdout)
+	if run, own := ownArguments[name]; own {
+		return run(ctx, args, stdout)
 	}
 	flags := newFlags()
 	asJSON := flags.Bool("json", false, "")
@@ -101,6 +114,14 @@ func command(ctx context.Context, name string, args []string, stdout io.Writer) 
 	}
 	defer s.close()
 	return run(s)
+}
+
+// ownArguments are the commands that take more than flags.
+var ownArguments = map[string]func(ctx context.Context, args []string, stdout io.Writer) error{
+	"user": user, "config": config,
+	"frontends": inquiry("frontends", none, (*questions).frontEnds), "handlers": inquiry("handlers", none, (*questions).handlers),
+	"connections": inquiry("connections", filters, (*questions).connections), "requests": inquiry("requests", filters, (*questions).requests),
+	"close": inquiry("close", one, (*questions).close), "drain": inquiry("drain", one, (*questions).drain),
 }
 
 // newFlags is a set of flags that leaves the words to us.

@@ -15,7 +15,7 @@ import (
 func (st *Status) text() string {
 	parts := []string{st.heading()}
 	if len(st.FrontEnds) > 0 {
-		parts = append(parts, columns(st.frontEndRows()))
+		parts = append(parts, columns(frontEndRows(st.FrontEnds)))
 	}
 	if len(st.Handlers) > 0 {
 		parts = append(parts, columns(st.handlerRows()), columns(st.apiRows()))
@@ -36,9 +36,9 @@ func (st *Status) heading() string {
 	return b.String()
 }
 
-func (st *Status) frontEndRows() [][]string {
+func frontEndRows(all []requestchannel.FrontEnd) [][]string {
 	rows := [][]string{{"FRONT END", "STATE", "RELEASE", "ADDRESSES"}}
-	for _, f := range st.FrontEnds {
+	for _, f := range all {
 		rows = append(rows, []string{f.ID, f.State, f.Release, addresses(f.Addresses)})
 	}
 	return rows
