@@ -17,6 +17,7 @@ var Handlers = []string{"metadata", "records", "groups", "echo"}
 type Cluster struct {
 	Bootstrap string // host:port for Kafka clients
 	Frames    string // host:port of a listener whose frames go to echo
+	NATSURL   string
 	FrontEnd  *Process
 	Instances map[string][]*Process // by service
 
@@ -30,11 +31,18 @@ const Brokers = 3
 // StartCluster starts NATS in this process and everything else in its own.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
+	return StartClusterWith(t, nil)
+}
+
+// StartClusterWith adds to the front end's environment.
+func StartClusterWith(t testing.TB, frontEnd Env) *Cluster {
+	t.Helper()
 	nats := StartNATS(t)
 	port, frames := Ports(t, 1+Brokers), Ports(t, 1)
 	c := &Cluster{
 		Bootstrap: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		Frames:    net.JoinHostPort("127.0.0.1", strconv.Itoa(frames)),
+		NATSURL:   nats.ClientURL(),
 		Instances: map[string][]*Process{},
 		env:       Env{"KANAL_NATS_URL": nats.ClientURL(), "KANAL_BROKERS": strconv.Itoa(Brokers)},
 		owner:     t,
@@ -43,7 +51,7 @@ func StartCluster(t testing.TB) *Cluster {
 		"KANAL_LISTENERS":               fmt.Sprintf("PLAINTEXT://127.0.0.1:%d,FRAMES://127.0.0.1:%d", port, frames),
 		"KANAL_LISTENER_FRAMES_KIND":    "frames",
 		"KANAL_LISTENER_FRAMES_HANDLER": "echo",
-	}))
+	}).With(frontEnd))
 	for _, name := range Handlers {
 		c.Instances[name] = []*Process{Start(t, name, c.env), Start(t, name, c.env)}
 	}
