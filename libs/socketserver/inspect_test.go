@@ -3,6 +3,7 @@ package socketserver_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -128,4 +129,23 @@ func TestLookAtFrozenLoop(t *testing.T) {
 	if n := len(lookAll(t, f, 10)); n != 0 {
 		t.Errorf("%d connections of a closed server", n)
 	}
+}
+
+// W3: a connection that moves to another processor takes its age and its counts along.
+func TestMovedConnectionsKeepTheirCounts(t *testing.T) {
+	f := start(t, socketserver.ListenerConfig{Processors: 2})
+	for i := range int32(4) {
+		c := f.dial(t)
+		c.send(request(i))
+		f.answer(f.next(t))
+		c.wantAnswer(i)
+	}
+	f.resize(t, 1)
+	f.wantProcessors(t, 1)
+	eventually(t, "four connections have one request each", func() bool {
+		all, _, err := socketserver.Look(t.Context(), f.server, socketserver.Place{}, 10, func(s socketserver.Seen) (uint64, bool) {
+			return s.Traffic().Receives, s.Age() > 0 && s.Traffic().SentBytes > 0
+		})
+		return err == nil && slices.Equal(all, []uint64{1, 1, 1, 1})
+	})
 }
