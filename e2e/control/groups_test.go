@@ -22,6 +22,7 @@ func startGroups(t testing.TB, s *server.Server, change func(*groups.Config)) (s
 	cfg := groups.Config{
 		Common: common, Replicas: 1, MinSessionTimeout: 100 * time.Millisecond, MaxSessionTimeout: 30 * time.Minute,
 		OffsetMetadataMaxBytes: 4096, CleanInterval: time.Hour, OffsetsRetention: 7 * 24 * time.Hour, Window: 64,
+		ConsumerHeartbeatInterval: 50 * time.Millisecond, ConsumerSessionTimeout: 30 * time.Second, ConsumerAssignors: []string{"uniform", "range"},
 	}
 	if change != nil {
 		change(&cfg)

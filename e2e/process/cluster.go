@@ -44,7 +44,7 @@ func StartClusterWith(t testing.TB, frontEnd Env) *Cluster {
 		Frames:    net.JoinHostPort("127.0.0.1", strconv.Itoa(frames)),
 		NATSURL:   nats.ClientURL(),
 		Instances: map[string][]*Process{},
-		env:       Env{"KANAL_NATS_URL": nats.ClientURL(), "KANAL_BROKERS": strconv.Itoa(Brokers)},
+		env:       Env{"KANAL_NATS_URL": nats.ClientURL(), "KANAL_BROKERS": strconv.Itoa(Brokers), "KANAL_GROUPS_CONSUMER_HEARTBEAT_INTERVAL": "500ms"},
 		owner:     t,
 	}
 	c.FrontEnd = Start(t, "frontend", c.env.With(Env{

@@ -28,6 +28,7 @@ type groupReader struct {
 	mu       sync.Mutex
 	assigned map[int32]bool
 	read     int
+	changes  int // of assigned
 }
 
 // groupRecord is what the members of a group have seen together.
@@ -49,6 +50,7 @@ func joinGroup(t *testing.T, on target, record *groupRecord, group, topic string
 		return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
+			g.changes++
 			for _, p := range parts[topic] {
 				if has {
 					g.assigned[p] = true
@@ -117,7 +119,7 @@ func (g *groupReader) commit(fetches kgo.Fetches) {
 		return
 	}
 	err := g.cl.CommitRecords(context.Background(), fetches.Records()...)
-	for _, harmless := range []error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
+	for _, harmless := range []error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.StaleMemberEpoch, kerr.FencedMemberEpoch} {
 		if errors.Is(err, harmless) {
 			return
 		}
@@ -217,15 +219,20 @@ func waitAssigned(t *testing.T, want int, members ...*groupReader) {
 // groupOfTwo has a second member come, and the first one go.
 func groupOfTwo(t *testing.T, on target) {
 	const partitions = 6
-	for _, balancer := range []kgo.GroupBalancer{kgo.CooperativeStickyBalancer(), kgo.RangeBalancer()} {
-		t.Run(balancer.ProtocolName(), func(t *testing.T) {
+	for name, opts := range map[string][]kgo.Opt{
+		"cooperative": {kgo.Balancers(kgo.CooperativeStickyBalancer())},
+		"range":       {kgo.Balancers(kgo.RangeBalancer())},
+		"uniform 848": {kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer()},
+		"range 848":   {kgo.Balancers(kgo.RangeBalancer()), kgo.ServerSideBalancer()},
+	} {
+		t.Run(name, func(t *testing.T) {
 			topic, group, record := newTopic(t, on, partitions), newName(t), newGroupRecord()
 			produceNumbers(t, on, topic, 0, 600)
-			first := joinGroup(t, on, record, group, topic, kgo.Balancers(balancer))
+			first := joinGroup(t, on, record, group, topic, opts...)
 			waitAssigned(t, partitions, first)
 			process.Poll(t, time.Minute, "one member has seen 0 to 599", func() error { return record.missing(0, 600) })
 
-			second := joinGroup(t, on, record, group, topic, kgo.Balancers(balancer))
+			second := joinGroup(t, on, record, group, topic, opts...)
 			waitAssigned(t, partitions, first, second)
 			before := first.count()
 			produceNumbers(t, on, topic, 600, 1200)

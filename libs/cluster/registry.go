@@ -167,6 +167,9 @@ func (r *Registry) CoordinationLeader(index int32) int32 {
 	return leader("coordination", index, r.Info().Brokers)
 }
 
+// Revision is that of the newest change that this registry has seen.
+func (r *Registry) Revision() uint64 { return r.now.Load().revision }
+
 // OnChange has f called after each change that this registry has seen, on the
 // registry's goroutine: f must not block.
 func (r *Registry) OnChange(f func()) {

@@ -2,9 +2,12 @@ package groups
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"kanal/libs/service"
+	"kanal/services/groups/internal/assignor"
 )
 
 // Config is the groups service's part of the environment.
@@ -33,6 +36,18 @@ type Config struct {
 	// CleanInterval is how often empty groups, expired offsets and offsets of
 	// deleted topics are removed (offsets.retention.check.interval.ms).
 	CleanInterval time.Duration `env:"KANAL_GROUPS_CLEAN_INTERVAL" envDefault:"10m"`
+	// ConsumerHeartbeatInterval is what members of consumer groups (KIP-848) are
+	// told to send heartbeats at (group.consumer.heartbeat.interval.ms).
+	ConsumerHeartbeatInterval time.Duration `env:"KANAL_GROUPS_CONSUMER_HEARTBEAT_INTERVAL" envDefault:"5s"`
+	// ConsumerSessionTimeout is how long a silent member of a consumer group stays
+	// (group.consumer.session.timeout.ms).
+	ConsumerSessionTimeout time.Duration `env:"KANAL_GROUPS_CONSUMER_SESSION_TIMEOUT" envDefault:"45s"`
+	// ConsumerMaxSize is how many members a consumer group may have, 0 for any
+	// number (group.consumer.max.size).
+	ConsumerMaxSize int `env:"KANAL_GROUPS_CONSUMER_MAX_SIZE" envDefault:"0"`
+	// ConsumerAssignors are the assignors that members may ask for, the default
+	// first (group.consumer.assignors).
+	ConsumerAssignors []string `env:"KANAL_GROUPS_CONSUMER_ASSIGNORS" envDefault:"uniform,range"`
 	// Window is how many requests an instance holds at once; parked ones are not
 	// counted.
 	Window int `env:"KANAL_GROUPS_WINDOW" envDefault:"256"`
@@ -53,6 +68,11 @@ func (c Config) Validate() error {
 	bad(c.OffsetMetadataMaxBytes < 0, "KANAL_GROUPS_OFFSET_METADATA_MAX_BYTES", c.OffsetMetadataMaxBytes, "at least 0")
 	bad(c.OffsetsRetention <= 0, "KANAL_GROUPS_OFFSETS_RETENTION", c.OffsetsRetention, "a duration above 0, such as 168h")
 	bad(c.CleanInterval <= 0, "KANAL_GROUPS_CLEAN_INTERVAL", c.CleanInterval, "a duration above 0, such as 10m")
+	bad(c.ConsumerHeartbeatInterval < time.Millisecond, "KANAL_GROUPS_CONSUMER_HEARTBEAT_INTERVAL", c.ConsumerHeartbeatInterval, "a duration from 1ms, such as 5s")
+	bad(c.ConsumerSessionTimeout <= c.ConsumerHeartbeatInterval, "KANAL_GROUPS_CONSUMER_SESSION_TIMEOUT", c.ConsumerSessionTimeout, "a duration above KANAL_GROUPS_CONSUMER_HEARTBEAT_INTERVAL")
+	bad(c.ConsumerMaxSize < 0, "KANAL_GROUPS_CONSUMER_MAX_SIZE", c.ConsumerMaxSize, "at least 0")
+	unknown := func(name string) bool { return assignor.Assignors[name] == nil }
+	bad(len(c.ConsumerAssignors) == 0 || slices.ContainsFunc(c.ConsumerAssignors, unknown), "KANAL_GROUPS_CONSUMER_ASSIGNORS", strings.Join(c.ConsumerAssignors, ","), "one or more of uniform and range")
 	bad(c.Window < 1, "KANAL_GROUPS_WINDOW", c.Window, "at least 1")
 	return errors.Join(errs...)
 }

@@ -23,6 +23,7 @@ import (
 	"kanal/libs/requestchannel"
 	"kanal/libs/service"
 	"kanal/services/groups/internal/api"
+	"kanal/services/groups/internal/consumer"
 	"kanal/services/groups/internal/coordinator"
 	"kanal/services/groups/internal/group"
 )
@@ -79,6 +80,7 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	mux, brokers := handler.NewMux(), cluster.NewBrokers()
 	answers := api.New(api.Settings{
 		MinSession: s.cfg.MinSessionTimeout, MaxSession: s.cfg.MaxSessionTimeout, MaxMetadata: s.cfg.OffsetMetadataMaxBytes,
+		HeartbeatInterval: s.cfg.ConsumerHeartbeatInterval, Assignors: s.cfg.ConsumerAssignors,
 	}, s.reg, brokers, s.log)
 	answers.Register(mux)
 	s.server, err = handler.NewServer(handler.Config{
@@ -114,6 +116,8 @@ func (s *Service) open(ctx context.Context, index int32) (*coordinator.Coordinat
 	}
 	return coordinator.New(coordinator.Config{
 		Group:         group.Settings{InitialDelay: s.cfg.InitialRebalanceDelay, NewMemberTimeout: newMemberTimeout},
+		Consumer:      consumer.Settings{Session: s.cfg.ConsumerSessionTimeout, Assignors: s.cfg.ConsumerAssignors, MaxSize: s.cfg.ConsumerMaxSize},
+		Topics:        topics{s.reg},
 		Alive:         func() bool { return s.holds(index) && s.nc.IsConnected() && s.storage.IsConnected() },
 		TopicLives:    s.topicLives,
 		CleanInterval: s.cfg.CleanInterval, OffsetsRetention: s.cfg.OffsetsRetention,

@@ -22,7 +22,7 @@ import (
 //	v5 leader epochs
 //	v7 require stable
 //	v8 several groups (KIP-709)
-//	v9 member ids and epochs of KIP-848, which classic groups do not look at
+//	v9 member ids and epochs of KIP-848: STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID
 func (a *API) offsetFetch(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.OffsetFetchRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
@@ -68,7 +68,7 @@ func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, 
 	rg.Group = g.Group
 	var offsets map[coordinator.Partition]coordinator.Offset
 	if e == nil {
-		offsets, e = c.Offsets(ctx, g.Group)
+		offsets, e = c.OffsetsFor(ctx, g.Group, value(g.MemberID), g.MemberEpoch)
 	}
 	rg.ErrorCode = code(e)
 	asked := g.Topics

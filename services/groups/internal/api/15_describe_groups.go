@@ -11,7 +11,8 @@ import (
 	"kanal/services/groups/internal/group"
 )
 
-// DescribeGroups, versions 0 to 6, of classic groups.
+// DescribeGroups, versions 0 to 6, of classic groups; consumer groups of KIP-848
+// are not found.
 //
 //	v3 authorized operations
 //	v4 instance ids

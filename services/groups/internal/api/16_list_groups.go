@@ -11,9 +11,6 @@ import (
 	"kanal/services/groups/internal/coordinator"
 )
 
-// typeClassic is the only type of groups here.
-const typeClassic = "classic"
-
 // ListGroups, versions 0 to 5.
 //
 // As in Kafka, a broker lists the groups that it coordinates, and clients ask
@@ -48,7 +45,7 @@ func (a *API) listGroups(ctx context.Context, r *handler.Request) (kmsg.Response
 			return resp, nil
 		}
 		for _, g := range groups {
-			if rg := listedGroup(&g); wanted(req.StatesFilter, rg.GroupState) && wanted(req.TypesFilter, typeClassic) {
+			if rg := listedGroup(&g); wanted(req.StatesFilter, rg.GroupState) && wanted(req.TypesFilter, rg.GroupType) {
 				resp.Groups = append(resp.Groups, rg)
 			}
 		}
@@ -58,7 +55,7 @@ func (a *API) listGroups(ctx context.Context, r *handler.Request) (kmsg.Response
 
 func listedGroup(g *coordinator.Listed) kmsg.ListGroupsResponseGroup {
 	rg := kmsg.NewListGroupsResponseGroup()
-	rg.Group, rg.ProtocolType, rg.GroupState, rg.GroupType = g.ID, g.Type, g.State.String(), typeClassic
+	rg.Group, rg.ProtocolType, rg.GroupState, rg.GroupType = g.ID, g.Protocol, g.State, g.Type
 	return rg
 }
 

@@ -25,6 +25,8 @@ import (
 type Settings struct {
 	MinSession, MaxSession time.Duration // group.min.session.timeout.ms, group.max.session.timeout.ms
 	MaxMetadata            int           // offset.metadata.max.bytes
+	HeartbeatInterval      time.Duration // group.consumer.heartbeat.interval.ms
+	Assignors              []string      // group.consumer.assignors
 }
 
 // Registry is what the answers need of the cluster.
@@ -32,6 +34,7 @@ type Registry interface {
 	Info() cluster.Info
 	CoordinationLeader(index int32) int32
 	Topic(name string) *cluster.Topic
+	TopicByID(id [16]byte) *cluster.Topic
 	CatchUp(ctx context.Context) error
 	ShowOffsetsTopic(ctx context.Context) error
 	ProducerID(ctx context.Context) (int64, error)
@@ -71,6 +74,8 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.InitProducerId, 0, 5, a.initProducerID)
 	m.Handle(protocol.DeleteGroups, 0, 2, a.deleteGroups)
 	m.Handle(protocol.OffsetDelete, 0, 0, a.offsetDelete)
+	m.Handle(protocol.ConsumerGroupHeartbeat, 0, 1, a.consumerGroupHeartbeat, handler.Ordered)
+	m.Handle(protocol.ConsumerGroupDescribe, 0, 1, a.consumerGroupDescribe)
 }
 
 // on has the coordinator of a group answer, wherever it is. f returns the Kafka

@@ -22,6 +22,7 @@ func TestVersions(t *testing.T) {
 	for _, key := range []protocol.APIKey{
 		protocol.OffsetCommit, protocol.OffsetFetch, protocol.FindCoordinator, protocol.JoinGroup, protocol.Heartbeat, protocol.LeaveGroup,
 		protocol.SyncGroup, protocol.DescribeGroups, protocol.ListGroups, protocol.InitProducerId, protocol.DeleteGroups, protocol.OffsetDelete,
+		protocol.ConsumerGroupHeartbeat, protocol.ConsumerGroupDescribe,
 	} {
 		newest, ok := release.LookupMaxKeyVersion(int16(key))
 		if got := ranges[key]; !ok || got.Max != newest || got.Min != floors[key] {

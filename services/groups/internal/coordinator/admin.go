@@ -12,62 +12,33 @@ import (
 	"kanal/services/groups/internal/group"
 )
 
-// Describe describes a group; GROUP_ID_NOT_FOUND when there is none.
+// Describe describes a classic group; GROUP_ID_NOT_FOUND when there is none with
+// that id.
 func (c *Coordinator) Describe(ctx context.Context, groupID string) (group.Description, *kerr.Error) {
-	type answered struct {
-		d group.Description
-		e *kerr.Error
-	}
-	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
-		var try func()
-		try = func() {
-			c.confirm(func(failed *kerr.Error) {
-				switch e := c.groups[groupID]; {
-				case failed != nil:
-					answer(answered{e: failed})
-				case e == nil || e.State() == group.Dead:
-					answer(answered{d: group.Description{State: group.Dead}, e: kerr.GroupIDNotFound})
-				default:
-					answer(answered{d: e.Describe()})
-				}
-			}, try)
+	return confirmed(ctx, c, func() (group.Description, *kerr.Error) {
+		e := c.groups[groupID]
+		if e == nil || e.consumer != nil || e.State() == group.Dead {
+			return group.Description{State: group.Dead}, kerr.GroupIDNotFound
 		}
-		try()
+		return e.Describe(), nil
 	})
-	return a.d, a.e
 }
 
 // Listed is a group as ListGroups shows it.
-type Listed struct {
-	ID, Type string
-	State    group.State
-}
+type Listed struct{ ID, Protocol, Type, State string }
 
 // List lists the groups of this log by id.
 func (c *Coordinator) List(ctx context.Context) ([]Listed, *kerr.Error) {
-	type answered struct {
-		groups []Listed
-		e      *kerr.Error
-	}
-	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
-		var try func()
-		try = func() {
-			c.confirm(func(failed *kerr.Error) { answer(answered{c.list(), failed}) }, try)
+	return confirmed(ctx, c, func() ([]Listed, *kerr.Error) {
+		out := make([]Listed, 0, len(c.groups))
+		for _, e := range c.groups {
+			if e.State() != group.Dead {
+				out = append(out, e.listed())
+			}
 		}
-		try()
+		slices.SortFunc(out, func(a, b Listed) int { return strings.Compare(a.ID, b.ID) })
+		return out, nil
 	})
-	return a.groups, a.e
-}
-
-func (c *Coordinator) list() []Listed {
-	out := make([]Listed, 0, len(c.groups))
-	for id, e := range c.groups {
-		if e.State() != group.Dead {
-			out = append(out, Listed{ID: id, Type: e.ProtocolType(), State: e.State()})
-		}
-	}
-	slices.SortFunc(out, func(a, b Listed) int { return strings.Compare(a.ID, b.ID) })
-	return out
 }
 
 // Delete deletes an empty group with its offsets.
@@ -90,15 +61,15 @@ func (c *Coordinator) Delete(ctx context.Context, groupID string) *kerr.Error {
 // keys, then forgets it. A group whose deletion did not get through is loaded
 // again.
 func (c *Coordinator) deleteGroup(e *entry, id string, answer func(*kerr.Error), again func()) {
-	if refused := e.Group.Delete(); refused != nil {
+	refused := kerr.NonEmptyGroup
+	if e.empty() || e.State() == group.Dead {
+		refused = e.Group.Delete()
+	}
+	if refused != nil {
 		c.settle(refused, answer, again)
 		return
 	}
-	keys := []string{groupKey(id)}
-	for p := range e.offsets {
-		keys = append(keys, offsetKey(id, p))
-	}
-	c.remove(keys, func(err error) {
+	c.remove(e.keys(), func(err error) {
 		switch {
 		case err == nil:
 			if c.groups[id] == e {
@@ -173,9 +144,9 @@ func checkDeleteOffsets(e *entry, partitions []Partition) (*kerr.Error, []*kerr.
 	switch {
 	case e == nil || e.State() == group.Dead:
 		return kerr.GroupIDNotFound, each
-	case e.State() == group.Empty:
+	case e.empty():
 		return nil, each
-	case e.ProtocolType() != "consumer":
+	case e.consumer == nil && e.ProtocolType() != "consumer":
 		return kerr.NonEmptyGroup, each
 	}
 	for i, p := range partitions {

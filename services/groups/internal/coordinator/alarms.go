@@ -34,7 +34,7 @@ func (a *alarms) Pop() any {
 
 // setAlarm makes sure that a group is looked at in time.
 func (c *Coordinator) setAlarm(e *entry) {
-	next := e.Next()
+	next := e.next()
 	if next.IsZero() || !e.alarm.IsZero() && !next.Before(e.alarm) {
 		return
 	}
@@ -64,6 +64,11 @@ func (c *Coordinator) ring() {
 			heap.Push(&c.alarms, alarm{a.e.alarm, a.e})
 			continue
 		}
+		if a.e.consumer != nil {
+			c.tickConsumer(a.e, now)
+			c.setAlarm(a.e)
+			continue
+		}
 		c.take(a.e, a.e.Tick(now))
 		c.forgetIdle(a.e)
 	}
@@ -82,7 +87,7 @@ func (c *Coordinator) alive(now time.Time) bool {
 	if gap := now.Sub(c.lastAlive); gap > stall {
 		c.cfg.Log.Info("sessions were extended: no heartbeat could arrive", "for", gap.String())
 		for _, e := range c.groups {
-			e.Postpone(gap)
+			e.postpone(gap)
 		}
 	}
 	c.lastAlive = now
@@ -100,7 +105,7 @@ func (c *Coordinator) watch() {
 
 // forgetIdle drops the memory of a group that never came to be.
 func (c *Coordinator) forgetIdle(e *entry) {
-	if e.idle() && e.raw == nil && len(e.offsets) == 0 && e.State() != group.Dead && c.groups[e.ID()] == e {
+	if e.idle() && e.raw == nil && e.consumer == nil && len(e.offsets) == 0 && e.State() != group.Dead && c.groups[e.ID()] == e {
 		delete(c.groups, e.ID())
 		c.cfg.Metrics.hold(-1)
 	}

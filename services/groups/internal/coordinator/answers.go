@@ -82,7 +82,8 @@ func (c *Coordinator) synced(a *group.SyncAnswer) {
 func rests(e *kerr.Error) bool {
 	switch e {
 	case kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.InconsistentGroupProtocol,
-		kerr.GroupIDNotFound, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic:
+		kerr.GroupIDNotFound, kerr.NonEmptyGroup, kerr.GroupSubscribedToTopic,
+		kerr.FencedMemberEpoch, kerr.StaleMemberEpoch, kerr.UnreleasedInstanceID, kerr.GroupMaxSizeReached:
 		return true
 	}
 	return false
@@ -117,6 +118,42 @@ func (c *Coordinator) confirm(then func(*kerr.Error), again func()) {
 			then(kerr.NotCoordinator)
 		}
 	})
+}
+
+// stands is what to do when what an answer tells is in the log, or is not.
+func (c *Coordinator) stands(answer func(*kerr.Error), again func()) func(error) {
+	return func(err error) {
+		switch {
+		case err == nil:
+			answer(nil)
+		case errors.Is(err, log.ErrConflict):
+			again()
+		default:
+			answer(kerr.NotCoordinator)
+		}
+	}
+}
+
+// confirmed reads the groups when the tail of the log is confirmed.
+func confirmed[T any](ctx context.Context, c *Coordinator, read func() (T, *kerr.Error)) (T, *kerr.Error) {
+	type answered struct {
+		t T
+		e *kerr.Error
+	}
+	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
+		var try func()
+		try = func() {
+			c.confirm(func(failed *kerr.Error) {
+				a := answered{e: failed}
+				if failed == nil {
+					a.t, a.e = read()
+				}
+				answer(a)
+			}, try)
+		}
+		try()
+	})
+	return a.t, a.e
 }
 
 // submit hands changes to the log; done runs on the owner's goroutine, or never

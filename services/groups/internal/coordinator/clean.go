@@ -26,7 +26,7 @@ func (c *Coordinator) clean(now time.Time) {
 		switch {
 		case len(dead) > 0:
 			c.forgetOffsets(e, dead, func(error) {}) // what fails is tried again next time
-		case e.State() == group.Empty && e.idle() && len(e.offsets) == 0:
+		case e.empty() && e.idle() && len(e.offsets) == 0:
 			c.deleteGroup(e, id, func(*kerr.Error) {}, func() {})
 		}
 	}
@@ -63,6 +63,9 @@ func (c *Coordinator) expired(now time.Time, e *entry, p Partition, o *Offset, r
 // rebalance is going on nobody knows who will read what, and what members that
 // are no consumers commit nobody understands.
 func (e *entry) keeps(topic string) bool {
+	if e.consumer != nil {
+		return e.subscribedTo(topic)
+	}
 	switch e.State() {
 	case group.Empty, group.Dead:
 		return false
@@ -74,6 +77,9 @@ func (e *entry) keeps(topic string) bool {
 
 // subscribedTo tells whether a member reads a topic.
 func (e *entry) subscribedTo(topic string) bool {
+	if e.consumer != nil {
+		return e.consumer.Subscribed(topic)
+	}
 	return slices.ContainsFunc(e.Subscriptions(), func(metadata []byte) bool { return subscribes(metadata, topic) })
 }
 

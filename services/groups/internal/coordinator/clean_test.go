@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,9 +32,7 @@ func consumerOf(topics ...string) []byte {
 // Offsets expire a retention time after the commit or after the last member
 // went, whichever is later, and never while a member reads their topic.
 func TestOffsetsExpire(t *testing.T) {
-	var clock atomic.Int64
-	start := time.Now()
-	now := func() time.Time { return start.Add(time.Duration(clock.Load())) }
+	clock, now := clock()
 	s := logtest.NewStream(1, logtest.Faults{})
 	set := func(cfg *Config) { cfg.Now, cfg.OffsetsRetention = now, time.Hour }
 	c := open(t, s, set)

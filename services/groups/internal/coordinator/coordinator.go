@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kanal/libs/log"
+	"kanal/services/groups/internal/consumer"
 	"kanal/services/groups/internal/group"
 )
 
@@ -30,7 +31,10 @@ type Table interface {
 
 // Config of a Coordinator.
 type Config struct {
-	Group group.Settings
+	Group    group.Settings
+	Consumer consumer.Settings
+	// Topics are the cluster's topics, for consumer groups.
+	Topics consumer.Topics
 	// Alive tells whether heartbeats can arrive: this instance is the holder
 	// and NATS can be reached. While not, no session ends.
 	Alive func() bool
@@ -65,22 +69,6 @@ type Coordinator struct {
 	lastAlive time.Time
 	lastClean time.Time
 }
-
-// entry is a group with what is stored of it.
-type entry struct {
-	*group.Group
-	raw     []byte // the stored snapshot, as the log has it; nil for none
-	offsets map[Partition]Offset
-	alarm   time.Time // the group's place in alarms; zero for none
-
-	commits    int        // offset commits on their way
-	submitted  uint64     // place of the newest snapshot handed to the log
-	storing    int        // snapshots on their way
-	superseded []*storing // those that a newer snapshot includes
-}
-
-// idle tells whether the group's memory is worth nothing beyond what is stored.
-func (e *entry) idle() bool { return e.Idle() && e.storing == 0 }
 
 // New makes a coordinator of an opened table and starts it.
 func New(cfg Config, table Table) *Coordinator {
@@ -164,22 +152,27 @@ func (c *Coordinator) foreign() {
 
 // load derives all groups from the table.
 func (c *Coordinator) load() {
-	now := c.cfg.Now()
+	now, consumers := c.cfg.Now(), newRecords()
 	c.table.Range(func(key string, value []byte) bool {
-		c.loadOne(now, key, value)
+		c.loadOne(now, key, value, consumers)
 		return true
 	})
+	c.loadConsumers(now, consumers)
 	for _, e := range c.groups {
 		c.setAlarm(e)
 	}
 	c.cfg.Metrics.hold(len(c.groups))
 }
 
-func (c *Coordinator) loadOne(now time.Time, key string, value []byte) {
+func (c *Coordinator) loadOne(now time.Time, key string, value []byte, consumers *records) {
 	switch {
 	case key == "":
 	case key[0] == kindGroup:
 		c.loadGroup(now, key[1:], value)
+	case key[0] == kindConsumer, key[0] == kindMember:
+		if err := consumers.add(key, value); err != nil {
+			c.cfg.Log.Error("stored member was ignored", "key", key, "err", err)
+		}
 	case key[0] == kindOffset:
 		id, p, err := parseOffsetKey(key)
 		o, err2 := decodeOffset(value)
@@ -208,13 +201,14 @@ func (c *Coordinator) loadGroup(now time.Time, id string, value []byte) {
 }
 
 // reload brings the groups to what the log says. A group whose stored snapshot
-// is still the one that its memory grew from keeps its memory.
+// is still the one that its memory grew from keeps its memory. Consumer groups
+// have nothing in memory but what is stored and when sessions end.
 func (c *Coordinator) reload() {
 	c.cfg.Metrics.reloaded()
 	before := len(c.groups)
 	for id, e := range c.groups {
 		clear(e.offsets)
-		if stored := c.table.Get(groupKey(id)); !bytes.Equal(stored, e.raw) || e.State() == group.Dead {
+		if stored := c.table.Get(groupKey(id)); !bytes.Equal(stored, e.raw) || e.State() == group.Dead || e.consumer != nil {
 			c.drop(id, kerr.NotCoordinator)
 		}
 	}
@@ -233,6 +227,10 @@ func (c *Coordinator) drop(id string, e *kerr.Error) {
 func (c *Coordinator) restore(id string, e *kerr.Error) {
 	old := c.groups[id]
 	if old == nil {
+		return
+	}
+	if old.consumer != nil {
+		c.loadConsumerAgain(old)
 		return
 	}
 	c.drop(id, e)

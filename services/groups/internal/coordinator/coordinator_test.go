@@ -15,12 +15,15 @@ import (
 
 	"kanal/libs/log"
 	"kanal/libs/log/logtest"
+	"kanal/services/groups/internal/consumer"
 	"kanal/services/groups/internal/group"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const week = 7 * 24 * time.Hour
+
+var consumers = consumer.Settings{Session: 45 * time.Second, Assignors: []string{"uniform"}}
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -32,7 +35,7 @@ func open(t testing.TB, s *logtest.Stream, change func(*Config)) *Coordinator {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Group: group.Settings{NewMemberTimeout: 5 * time.Minute}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
+		Group: group.Settings{NewMemberTimeout: 5 * time.Minute}, Consumer: consumers, Topics: oneTopic{}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
 		Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true },
 	}
 	if change != nil {
@@ -52,7 +55,7 @@ func openDeaf(t testing.TB, s *logtest.Stream) *Coordinator {
 		t.Fatal(err)
 	}
 	c := New(Config{
-		Group: group.Settings{NewMemberTimeout: time.Minute}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
+		Group: group.Settings{NewMemberTimeout: time.Minute}, Consumer: consumers, Topics: oneTopic{}, CleanInterval: time.Hour, OffsetsRetention: week, Log: quiet,
 		Alive: func() bool { return true }, TopicLives: func(string, [16]byte) bool { return true },
 	}, table)
 	t.Cleanup(c.Close)
@@ -265,12 +268,11 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 // A silence of our own, not of the members, ends no session.
 func TestSessionsSurviveOurOwnAbsence(t *testing.T) {
 	var alive atomic.Bool
-	var clock atomic.Int64
 	alive.Store(true)
-	start := time.Now()
+	clock, now := clock()
 	c := open(t, logtest.NewStream(1, logtest.Faults{}), func(cfg *Config) {
 		cfg.Alive = alive.Load
-		cfg.Now = func() time.Time { return start.Add(time.Duration(clock.Load())) }
+		cfg.Now = now
 	})
 	member, generation := become(t, c, "g", 10*time.Second)
 	alive.Store(false)
@@ -293,6 +295,13 @@ func TestSessionsSurviveOurOwnAbsence(t *testing.T) {
 	if d, e := c.Describe(t.Context(), "g"); e != nil || d.State != group.Empty {
 		t.Errorf("after a member's silence: %+v, %v", d, e)
 	}
+}
+
+// clock gives a clock that a test moves.
+func clock() (*atomic.Int64, func() time.Time) {
+	var moved atomic.Int64
+	start := time.Now()
+	return &moved, func() time.Time { return start.Add(time.Duration(moved.Load())) }
 }
 
 // do runs f on the owner's goroutine and waits for it.
@@ -329,7 +338,7 @@ func TestCleaning(t *testing.T) {
 		}
 		return fmt.Sprint(l)
 	}
-	if got := listed(); got != "[{empty consumer Empty} {fresh  Empty} {old  Empty}]" {
+	if got := listed(); got != "[{empty consumer classic Empty} {fresh  classic Empty} {old  classic Empty}]" {
 		t.Fatalf("before: %s", got)
 	}
 	lives.Store(false)
@@ -340,7 +349,7 @@ func TestCleaning(t *testing.T) {
 		c.do(func() { c.clean(time.Now()) })
 		_ = listed() // its confirmation comes after what cleaning has submitted
 	}
-	if got := listed(); got != "[{fresh  Empty}]" { // its commit is too young to be sure
+	if got := listed(); got != "[{fresh  classic Empty}]" { // its commit is too young to be sure
 		t.Errorf("after: %s", got)
 	}
 	lives.Store(true)

@@ -9,17 +9,34 @@ import (
 )
 
 // What a coordination log holds, by the first byte of the key (Kafka's
-// GroupMetadataKey and OffsetCommitKey). Strings in keys carry their length:
+// GroupMetadataKey, ConsumerGroupMetadataKey and OffsetCommitKey). Strings in keys carry their length:
 // groups and topics may contain any byte.
 const (
-	kindGroup  = 'g' // + group: a group.Snapshot
-	kindOffset = 'o' // + group, topic, partition: an Offset
+	kindGroup    = 'g' // + group: a group.Snapshot
+	kindConsumer = 'c' // + group: a consumer.GroupRecord
+	kindMember   = 'm' // + group, member: a consumer.MemberRecord
+	kindOffset   = 'o' // + group, topic, partition: an Offset
 )
 
 // ErrInvalid is wrapped by what is wrong with a stored key or value.
 var ErrInvalid = errors.New("coordinator: invalid entry")
 
 func groupKey(group string) string { return string(kindGroup) + group }
+
+func consumerKey(group string) string { return string(kindConsumer) + group }
+
+func memberKey(group, member string) string {
+	b := appendString([]byte{kindMember}, group)
+	return string(append(b, member...))
+}
+
+func parseMemberKey(key string) (group, member string, err error) {
+	group, rest, ok := cutString([]byte(key[1:]))
+	if !ok || key[0] != kindMember || len(rest) == 0 {
+		return "", "", fmt.Errorf("%w: key %q", ErrInvalid, key)
+	}
+	return group, string(rest), nil
+}
 
 // Partition names a partition of a topic.
 type Partition struct {

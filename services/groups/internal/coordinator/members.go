@@ -2,12 +2,10 @@ package coordinator
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"kanal/libs/log"
 	"kanal/services/groups/internal/group"
 )
 
@@ -63,6 +61,10 @@ func waitParked[T any](ctx context.Context, c *Coordinator, ended T, answers <-c
 
 func (c *Coordinator) doJoin(w *waiter) {
 	if w.gone {
+		return
+	}
+	if e := c.groups[w.groupID]; e != nil && e.consumer != nil {
+		c.joinConsumer(w, e)
 		return
 	}
 	c.tickets++
@@ -148,22 +150,17 @@ func (c *Coordinator) Leave(ctx context.Context, groupID string, l Leaving) *ker
 				c.settle(kerr.UnknownMemberID, answer, try)
 				return
 			}
+			if g.consumer != nil {
+				c.leaveConsumer(g, l, answer, try)
+				return
+			}
 			out, e := g.Leave(c.cfg.Now(), l.MemberID, l.InstanceID)
 			if e != nil {
 				c.take(g, out)
 				c.settle(e, answer, try)
 				return
 			}
-			c.takeThen(g, out, func(err error) {
-				switch {
-				case err == nil:
-					answer(nil)
-				case errors.Is(err, log.ErrConflict):
-					try()
-				default:
-					answer(kerr.NotCoordinator)
-				}
-			})
+			c.takeThen(g, out, c.stands(answer, try))
 			c.forgetIdle(g)
 		}
 		try()

@@ -53,6 +53,8 @@ func (c *Coordinator) commit(groupID string, q *Commit, answer func(*kerr.Error)
 func (c *Coordinator) checkCommit(groupID string, q *Commit) *kerr.Error {
 	e := c.groups[groupID]
 	switch {
+	case e != nil && e.consumer != nil:
+		return e.consumer.CheckCommit(q.MemberID, q.Generation, q.Version)
 	case e != nil:
 		return e.CheckCommit(c.cfg.Now(), q.MemberID, q.InstanceID, q.Generation)
 	case q.Generation >= 0 && q.Version >= 9:
@@ -87,18 +89,19 @@ func (c *Coordinator) committed(groupID string, offsets map[Partition]Offset) {
 // live; none for a group that does not exist. It rests on a confirmed tail of
 // the log: an older offset would have a consumer read records again.
 func (c *Coordinator) Offsets(ctx context.Context, groupID string) (map[Partition]Offset, *kerr.Error) {
-	type answered struct {
-		offsets map[Partition]Offset
-		e       *kerr.Error
-	}
-	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
-		var try func()
-		try = func() {
-			c.confirm(func(failed *kerr.Error) { answer(answered{c.liveOffsets(groupID), failed}) }, try)
+	return c.OffsetsFor(ctx, groupID, "", -1)
+}
+
+// OffsetsFor is Offsets for a member of a consumer group at its epoch.
+func (c *Coordinator) OffsetsFor(ctx context.Context, groupID, memberID string, epoch int32) (map[Partition]Offset, *kerr.Error) {
+	return confirmed(ctx, c, func() (map[Partition]Offset, *kerr.Error) {
+		if e := c.groups[groupID]; e != nil && e.consumer != nil {
+			if refused := e.consumer.CheckFetch(memberID, epoch); refused != nil {
+				return nil, refused
+			}
 		}
-		try()
+		return c.liveOffsets(groupID), nil
 	})
-	return a.offsets, a.e
 }
 
 func (c *Coordinator) liveOffsets(groupID string) map[Partition]Offset {
