@@ -59,7 +59,7 @@ func runBodies(t *testing.T, on target) {
 
 // TestStandalone runs the bodies against one process.
 func TestStandalone(t *testing.T) {
-	s := process.StartStandalone(t, nil)
+	s := process.StartStandalone(t, process.Env{"KANAL_GROUPS_CONSUMER_HEARTBEAT_INTERVAL": "500ms"})
 	runBodies(t, target{s.Bootstrap, 1, s.Process})
 	s.Stop(t)
 }
@@ -71,6 +71,7 @@ func TestProcesses(t *testing.T) {
 	on := target{c.Bootstrap, process.Brokers, c.FrontEnd}
 	runBodies(t, on)
 	t.Run("frames", func(t *testing.T) { frames(t, c) })
+	t.Run("rolled handlers", func(t *testing.T) { rolledHandlers(t, on, c) })
 	t.Run("lost instances", func(t *testing.T) { lostInstances(t, on, c) })
 	c.FrontEnd.Stop(t)
 	for _, instances := range c.Instances {
