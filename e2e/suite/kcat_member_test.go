@@ -40,12 +40,12 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-func startMember(t *testing.T, on target, group, topic string) *member {
+func startMember(t *testing.T, on target, group, topic string, args ...string) *member {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{ended: make(chan struct{})}
-	m.cmd = exec.CommandContext(ctx, "kcat", "-b", on.bootstrap, "-G", group, "-u", "-f", "%p %o %s\n",
-		"-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=10000", topic)
+	all := []string{"-b", on.bootstrap, "-G", group, "-u", "-f", "%p %o %s\n", "-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=10000"}
+	m.cmd = exec.CommandContext(ctx, "kcat", append(append(all, args...), topic)...)
 	m.cmd.Stdout, m.cmd.Stderr = &m.stdout, &m.stderr
 	if err := m.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,6 +96,15 @@ func (m *member) assigned() (out []string) {
 		out = append(out, p[1])
 	}
 	return out
+}
+
+// kill ends the member without a word to its group.
+func (m *member) kill(t *testing.T) {
+	t.Helper()
+	if err := m.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-m.ended
 }
 
 // leave ends the member as Ctrl-C does, upon which it leaves its group.
