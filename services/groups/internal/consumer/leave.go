@@ -63,15 +63,20 @@ func (g *Group) joinStatic(q *Heartbeat) (*member, Answer) {
 	case g.members[q.MemberID] != nil:
 		return nil, refuse(kerr.InvalidRequest, "Member %s is a member without instance id %s.", q.MemberID, *q.InstanceID)
 	}
-	assigned := old.assigned
-	g.own(old, nil, nil)
-	delete(g.members, old.id)
-	g.dirty.member(old.id)
-	old.id = strings.Clone(q.MemberID)
-	g.members[old.id], g.static[old.instance] = old, old.id
-	g.own(old, assigned, nil)
+	g.rename(old, strings.Clone(q.MemberID))
 	g.comeBack(old)
 	return old, Answer{}
+}
+
+// rename gives a static member another id. It keeps what it has.
+func (g *Group) rename(m *member, id string) {
+	assigned := m.assigned
+	g.own(m, nil, nil)
+	delete(g.members, m.id)
+	g.dirty.member(m.id)
+	m.id = id
+	g.members[id], g.static[m.instance] = m, id
+	g.own(m, assigned, nil)
 }
 
 // comeBack gives a static member a start at epoch 0, from where the target's is

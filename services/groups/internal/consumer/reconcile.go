@@ -21,13 +21,18 @@ func (g *Group) reconcile(now time.Time, m *member, q *Heartbeat) {
 			return
 		}
 	}
-	epoch, state := m.epoch, m.state
 	kept := m.assigned.And(m.target)
-	lost := m.assigned.Minus(kept)
-	if len(lost) > 0 && (!q.HasOwned || len(lost.And(q.Owned)) > 0) {
+	if lost := m.assigned.Minus(kept); len(lost) > 0 && (!q.HasOwned || len(lost.And(q.Owned)) > 0) {
 		g.revoke(now, m, kept, lost)
 		return
 	}
+	g.advance(m, kept)
+}
+
+// advance brings a member, who has let go what it had to, to the target's epoch
+// with what it keeps and what is free.
+func (g *Group) advance(m *member, kept assignor.Assignment) {
+	epoch, state := m.epoch, m.state
 	wanted := m.target.Minus(kept)
 	// What is still its own here is of a revocation that has just ended.
 	free := slices.DeleteFunc(slices.Clone(wanted), func(p assignor.Partition) bool { return g.owners[p] != "" && g.owners[p] != m.id })
