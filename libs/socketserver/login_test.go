@@ -286,7 +286,7 @@ func TestFrameLimitBeforeLogin(t *testing.T) {
 	c.wantAnswer(1)
 }
 
-// N13, N14, N18: a session that ends goes on through the authenticator, and its re-authentications count apart.
+// N10, N13, N14, N18: a session that ends goes on through the authenticator, and its re-authentications count apart.
 func TestReauthentication(t *testing.T) {
 	f := start(t, secured(newObedient()))
 	c := f.dial(t)
@@ -312,6 +312,12 @@ func TestReauthentication(t *testing.T) {
 	if f.metric(t, "kanal_reauthentications_total", "failed") != 1 || f.metric(t, "kanal_authentications_total", "failed") != 0 {
 		t.Error("failure not counted apart")
 	}
+	c = f.dial(t)
+	c.say("in for a while")
+	c.say("more")
+	c.send([]byte("\x00\x00\x00\xc9")) // N10: as before the first
+	c.wantEnd(false)
+	f.closedFor(t, network.ReasonInvalidSize, 1)
 }
 
 // The first-request deadline goes on until the client has logged in, however much it sends; then it is over.

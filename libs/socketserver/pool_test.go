@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -167,6 +168,26 @@ func TestRetiringLoopEndsAfterALateSocket(t *testing.T) {
 	if retires.openDoors() || stays.countOnly() != 1 || retires.accept(socket{}) {
 		t.Fatal("the loop goes on, or the socket is lost")
 	}
+}
+
+// W3: a processor that is told to retire is no longer in the list, else it could hand its connections to itself.
+func TestNobodyRetiresWhileInTheList(t *testing.T) {
+	s := newIdle(t, 3, RoundRobin)
+	pool, told := s.acceptors[0].pool, 0
+	all := pool.processors()
+	for _, p := range all[1:] {
+		p.doors.wake = func() {
+			if told++; slices.Contains(pool.processors(), p) {
+				t.Errorf("processor %d retires while it may be chosen", p.id)
+			}
+		}
+	}
+	s.started = true
+	s.shrink(s.acceptors[0], 1)
+	if s.started = false; told != 2 {
+		t.Fatalf("%d were told", told)
+	}
+	s.drop(all[1:])
 }
 
 // A listener whose processors cannot be made leaves nothing: not in the request channel, not a descriptor's number.

@@ -287,26 +287,35 @@ func (c *cutting) Write(b []byte) (int, error) {
 // Weakness 9, unlike row P4: however many handshakes are under way and stand still, the established are served, and who
 // comes later has a turn when the others are over.
 func TestTLSHandshakeFlood(t *testing.T) {
-	e := startTLS(t, func(l *socketserver.ListenerConfig) { l.HandshakeTimeout = 3 * time.Second })
+	e := startTLS(t, func(l *socketserver.ListenerConfig) { l.HandshakeTimeout = time.Hour })
 	established := e.connect(t, e.client())
+	var flood []client
 	for range 1100 { // more than may be under way
 		c := e.dial(t)
 		c.send([]byte{0x16, 3, 1, 2, 0, 1, 0, 1})
+		flood = append(flood, c)
 	}
-	eventually(t, "all are there", func() bool { return e.metric(t, "kanal_connections") == 1101 })
-	if n := e.metric(t, "kanal_tls_handshakes_waiting"); n != 1100-1024 {
-		t.Errorf("%v handshakes wait", n)
-	}
+	eventually(t, "all are there", func() bool { return e.metric(t, "kanal_tls_handshakes_waiting") == 1100-1024 })
 	for i := range int32(10) {
 		established.send(request(i))
 		e.serve(t, i)
 		established.wantAnswer(i)
 	}
-	late := e.connect(t, e.client()) // once the first have met their deadline
+	late := secure{tls.Client(e.dial(t), e.client()), t}
+	late.SetDeadline(time.Now().Add(patience))
+	over := make(chan error, 1)
+	go func() { over <- late.Handshake() }()
+	eventually(t, "who comes later waits", func() bool { return e.metric(t, "kanal_tls_handshakes_waiting") == 1101-1024 })
+	for _, c := range flood {
+		c.Close()
+	}
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
 	late.send(request(11))
 	e.serve(t, 11)
 	late.wantAnswer(11)
-	e.closedFor(t, network.ReasonTLSHandshakeDeadline, 1100)
+	e.closedFor(t, network.ReasonHandshakeAborted, 1100)
 }
 
 // TLS answers as plaintext does: the same requests, cut into records and pieces anywhere, answered with any sizes, bring
