@@ -217,6 +217,18 @@ func TestRangeProperties(t *testing.T) {
 	}
 }
 
+// What two members claim, one keeps.
+func TestUniformGivesNothingTwice(t *testing.T) {
+	all := Of(Partition{topic(1), 0}, Partition{topic(1), 1})
+	s := Spec{Partitions: map[TopicID]int32{topic(1): 2}}
+	for _, id := range []string{"a", "b"} {
+		s.Members = append(s.Members, Member{ID: id, Topics: []TopicID{topic(1)}, Before: all})
+	}
+	if err := complete(s, Uniform(s)); err != nil {
+		t.Error(err)
+	}
+}
+
 // Topics with the same readers and numbers of partitions are divided alike.
 func TestRangeCopartitions(t *testing.T) {
 	s := Spec{Partitions: map[TopicID]int32{topic(1): 5, topic(2): 5}}

@@ -241,6 +241,26 @@ func TestStaticMembers(t *testing.T) {
 	requireShares(t, []int{6}, two)
 }
 
+// What a static member had stays with it while it is away, also when others come.
+func TestPartitionsWaitForStaticMembers(t *testing.T) {
+	w := newWorld(t, "a")
+	one, two, three := w.client("one", "a"), w.client("two", "a"), w.client("three", "a")
+	one.instance = ptr("i")
+	w.settle(one, two)
+	had := one.owned
+	w.heartbeat(&Heartbeat{MemberID: "one", Epoch: StaticLeaveEpoch, InstanceID: ptr("i")})
+	for range 5 {
+		two.beat()
+		three.beat()
+	}
+	if taken := two.owned.Plus(three.owned).And(had); len(taken) > 0 {
+		t.Errorf("while it was away others got %v", taken)
+	}
+	one.epoch, one.owned, one.wanted = JoinEpoch, nil, nil
+	w.settle(one, two, three)
+	requireShares(t, []int{2, 2, 2}, one, two, three)
+}
+
 // A static member that does not come back loses its partitions with its session.
 func TestStaticMembersExpire(t *testing.T) {
 	w := newWorld(t, "a")

@@ -118,6 +118,23 @@ func TestConsumersAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+// Nobody is told what another's step has changed before that is in the log.
+func TestAnswersWaitForWhatTheySaw(t *testing.T) {
+	c := open(t, logtest.NewStream(1, logtest.Faults{}), nil)
+	answers := make(chan string, 2)
+	c.do(func() {
+		for _, q := range []*consumer.Heartbeat{
+			{MemberID: "m", Rebalance: time.Minute, Topics: []string{"t"}, HasOwned: true},
+			{MemberID: "m", Epoch: 1, Rebalance: -1},
+		} {
+			c.consumerHeartbeat("g", q, func(a consumer.Answer) { answers <- fmt.Sprint(q.Epoch, a.Epoch, a.Err == nil) })
+		}
+	})
+	if first, second := <-answers, <-answers; first != "0 1 true" || second != "1 1 true" {
+		t.Errorf("answered %s, then %s", first, second)
+	}
+}
+
 // An empty group becomes what the next member speaks; one with members refuses
 // those who speak otherwise.
 func TestGroupsChangeTheirType(t *testing.T) {
