@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -38,6 +39,15 @@ type ConfigDef struct {
 	check    func(value string) error // beyond that; nil for nothing
 }
 
+// checkCleanupPolicy refuses what is not built: a topic that silently keeps everything, or silently deletes what was to be compacted,
+// is worse than none.
+func checkCleanupPolicy(value string) error {
+	if strings.Contains(value, "compact") {
+		return errors.New("log compaction is not offered by this cluster; only delete is")
+	}
+	return nil
+}
+
 // ConfigLogs is the topic config that fixes the number of logs of a topic. It has no
 // counterpart in Kafka.
 const ConfigLogs = "kanal.logs"
@@ -45,14 +55,15 @@ const ConfigLogs = "kanal.logs"
 const (
 	anyInt  = math.MaxInt32
 	anyLong = math.MaxInt64
-	keeps   = "records are kept until their topic is deleted."
+	keeps   = "nothing is compacted."
 	noWork  = " Accepted and reported for compatibility, without effect: "
 )
 
 // TopicConfigs lists all topic configs by name. Those that nothing acts on say so.
 var TopicConfigs = []ConfigDef{
 	{Name: "cleanup.policy", Type: ConfigList, Default: "delete", Synonym: "log.cleanup.policy", values: []string{"delete", "compact"},
-		Doc: "What happens to old records." + noWork + keeps},
+		check: checkCleanupPolicy,
+		Doc:   "What happens to old records. Only delete is offered, by retention.ms and retention.bytes."},
 	{Name: "compression.gzip.level", Type: ConfigInt, Default: "-1", Synonym: "compression.gzip.level", min: -1, max: 9,
 		Doc: "Level of gzip." + noWork + "batches are never compressed again."},
 	{Name: "compression.lz4.level", Type: ConfigInt, Default: "9", Synonym: "compression.lz4.level", min: 1, max: 17,
@@ -92,9 +103,9 @@ var TopicConfigs = []ConfigDef{
 	{Name: "preallocate", Type: ConfigBoolean, Default: "false", Synonym: "log.preallocate",
 		Doc: "Preallocate files." + noWork + "files belong to NATS."},
 	{Name: "retention.bytes", Type: ConfigLong, Default: "-1", Synonym: "log.retention.bytes", min: -1, max: anyLong,
-		Doc: "Largest size of a partition in bytes before old records are deleted; -1 for no limit." + noWork + keeps},
-	{Name: "retention.ms", Type: ConfigLong, Default: "-1", Synonym: "log.retention.ms", min: -1, max: anyLong,
-		Doc: "How long records are kept, in milliseconds; -1 for ever." + noWork + keeps},
+		Doc: "Size of a partition in bytes above which its oldest records are deleted, as long as this much stays; -1 for no limit."},
+	{Name: "retention.ms", Type: ConfigLong, Default: "604800000", Synonym: "log.retention.ms", min: -1, max: anyLong,
+		Doc: "How long records are kept, by their timestamps, in milliseconds; -1 for ever."},
 	{Name: "segment.bytes", Type: ConfigInt, Default: "1073741824", Synonym: "log.segment.bytes", min: 14, max: anyInt,
 		Doc: "Size of a segment." + noWork + "segments belong to NATS."},
 	{Name: "segment.index.bytes", Type: ConfigInt, Default: "10485760", Synonym: "log.index.size.max.bytes", min: 4, max: anyInt,

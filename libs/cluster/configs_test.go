@@ -28,7 +28,7 @@ func TestTopicConfigTable(t *testing.T) {
 
 func TestConfigValues(t *testing.T) {
 	for name, values := range map[string]struct{ good, bad []string }{
-		"cleanup.policy":            {[]string{"delete", "compact", "compact,delete", "delete, compact"}, []string{"", "remove", "delete,"}},
+		"cleanup.policy":            {[]string{"delete"}, []string{"", "remove", "delete,", "compact", "compact,delete", "delete, compact"}},
 		"retention.ms":              {[]string{"-1", "0", "9223372036854775807"}, []string{"-2", "", "1.5", "x", "9223372036854775808"}},
 		"max.message.bytes":         {[]string{"0", "2147483647"}, []string{"-1", "2147483648"}},
 		"min.cleanable.dirty.ratio": {[]string{"0", "0.25", "1"}, []string{"1.1", "-0.1", "NaN", "half"}},

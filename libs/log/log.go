@@ -62,8 +62,10 @@ type Log struct {
 	metrics *Metrics
 
 	wake   chan struct{} // capacity 1
+	trim   atomic.Bool   // Trim was asked for
 	seen   atomic.Uint64 // highest sequence that the feed brought
 	voids  atomic.Pointer[[]uint64]
+	purged atomic.Uint64 // everything below is known to be purged
 	stop   context.CancelFunc
 	closed sync.Once
 	done   chan struct{}
@@ -72,6 +74,7 @@ type Log struct {
 	chain      Chain
 	number     uint64    // of the newest record made here
 	checkpoint mark      // newest complete checkpoint
+	previous   mark      // one before it; zero if none is known
 	sinceBytes int       // of messages after it
 	sinceCount int       // messages after it
 	checked    time.Time // when it was written or noticed
@@ -118,6 +121,13 @@ func (l *Log) Wake() {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Trim asks to drop what nothing needs any more: a checkpoint is written if the newest one stands behind what could go, and what lies
+// below is purged. It returns at once. The machine's Needs decides; whoever has made it grow asks.
+func (l *Log) Trim() {
+	l.trim.Store(true)
+	l.Wake()
 }
 
 // announce is the feed.
@@ -193,11 +203,24 @@ func (l *Log) step(ctx context.Context) error {
 		if err := l.commit(ctx, record); err != nil {
 			return err
 		}
-		if err := l.checkpointIfDue(ctx); err != nil {
+		if err := l.keepUp(ctx); err != nil {
 			return err
 		}
 	}
-	return l.checkpointIfDue(ctx)
+	return l.keepUp(ctx)
+}
+
+// keepUp is what is done between messages.
+func (l *Log) keepUp(ctx context.Context) error {
+	if l.holder && l.checkpointDue() {
+		if err := l.writeCheckpoint(ctx); err != nil {
+			return err
+		}
+	}
+	if l.trim.Swap(false) {
+		return l.drop(ctx)
+	}
+	return nil
 }
 
 // follow reads what others wrote, when the feed or its silence asks for it (rule 6).

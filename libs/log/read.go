@@ -132,5 +132,8 @@ func (l *Log) passPart(r Record, own []byte, n *news) {
 
 // checkpointStands notes a new newest checkpoint.
 func (l *Log) checkpointStands(m mark) {
+	if m != l.checkpoint {
+		l.previous = l.checkpoint
+	}
 	l.checkpoint, l.sinceBytes, l.sinceCount, l.checked = m, 0, 0, l.cfg.Now()
 }

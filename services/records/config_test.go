@@ -19,7 +19,7 @@ func TestDefaultsAreValid(t *testing.T) {
 
 func TestValidateNamesEveryBadVariable(t *testing.T) {
 	err := Config{}.Validate()
-	for _, name := range []string{"KANAL_CLUSTER", "KANAL_RECORDS_CACHE_BYTES", "KANAL_RECORDS_WINDOW", "KANAL_DEFAULT_REPLICATION_FACTOR"} {
+	for _, name := range []string{"KANAL_CLUSTER", "KANAL_RECORDS_CACHE_BYTES", "KANAL_RECORDS_WINDOW", "KANAL_RECORDS_RETENTION_INTERVAL", "KANAL_DEFAULT_REPLICATION_FACTOR"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in %v", name, err)
 		}

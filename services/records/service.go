@@ -21,6 +21,7 @@ import (
 	"kanal/libs/service"
 	"kanal/services/records/internal/api"
 	"kanal/services/records/internal/holder"
+	"kanal/services/records/internal/retention"
 	"kanal/services/records/internal/topiclog"
 )
 
@@ -128,6 +129,7 @@ func (s *Service) Run(ctx context.Context) error {
 	holding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { s.holder.Run(holding) })
+	background.Go(func() { retention.New(s.reg.Topics, s.holder, s.log).Run(holding, s.cfg.RetentionInterval) })
 	err := s.server.Run(ctx)
 	stop()
 	background.Wait()

@@ -11,7 +11,7 @@ import (
 func TestTopicConfigEntries(t *testing.T) {
 	topic := &cluster.Topic{Name: "x", Partitions: 3, Logs: 2, Configs: map[string]string{"retention.ms": "5", "max.message.bytes": "2000000"}}
 	for name, want := range map[string][]configValue{
-		"retention.ms":      {{"retention.ms", "5", kmsg.ConfigSourceDynamicTopicConfig}, {"log.retention.ms", "-1", kmsg.ConfigSourceDefaultConfig}},
+		"retention.ms":      {{"retention.ms", "5", kmsg.ConfigSourceDynamicTopicConfig}, {"log.retention.ms", "604800000", kmsg.ConfigSourceDefaultConfig}},
 		"segment.ms":        {{"log.roll.ms", "604800000", kmsg.ConfigSourceDefaultConfig}},
 		cluster.ConfigLogs:  {{cluster.ConfigLogs, "2", kmsg.ConfigSourceDefaultConfig}},
 		"max.message.bytes": {{"max.message.bytes", "1000000", kmsg.ConfigSourceDynamicTopicConfig}, {"message.max.bytes", "1000000", kmsg.ConfigSourceDefaultConfig}},

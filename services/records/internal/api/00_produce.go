@@ -118,7 +118,7 @@ func refuseRepeats(tasks []produceTask) {
 // appendAll validates and appends every partition's batch, and waits for the outcomes.
 func (a *API) appendAll(ctx context.Context, q *kmsg.ProduceRequest, tasks []produceTask) {
 	done := make(chan *topiclog.Append, len(tasks))
-	limit := time.NewTimer(produceTimeout(q))
+	limit := time.NewTimer(patience(q.TimeoutMillis))
 	defer limit.Stop()
 	byAppend, waiting := map[*topiclog.Append]*produceTask{}, 0
 	for i := range tasks {
@@ -146,9 +146,9 @@ func (a *API) appendAll(ctx context.Context, q *kmsg.ProduceRequest, tasks []pro
 	}
 }
 
-// produceTimeout is the client's own patience, in reason.
-func produceTimeout(q *kmsg.ProduceRequest) time.Duration {
-	return min(max(time.Duration(q.TimeoutMillis)*time.Millisecond, time.Second), 5*time.Minute)
+// patience is the client's own, in reason.
+func patience(millis int32) time.Duration {
+	return min(max(time.Duration(millis)*time.Millisecond, time.Second), 5*time.Minute)
 }
 
 // prepare validates one partition's records; false with the answer filled in.

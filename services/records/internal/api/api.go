@@ -48,6 +48,7 @@ func (a *API) Register(mux *handler.Mux) {
 	mux.Handle(protocol.Produce, 0, 13, a.produce, handler.Ordered) // 0-2 are advertised and refused, as in Kafka 4
 	mux.Handle(protocol.Fetch, 4, 18, a.fetch)
 	mux.Handle(protocol.ListOffsets, 1, 10, a.listOffsets)
+	mux.Handle(protocol.DeleteRecords, 0, 2, a.deleteRecords)
 	mux.Handle(protocol.OffsetForLeaderEpoch, 2, 4, a.offsetForLeaderEpoch)
 }
 

@@ -132,11 +132,11 @@ func TestSearchByTime(t *testing.T) {
 				want   Found
 				ok     bool
 			}{{0, Found{50, 100}, true}, {100, Found{50, 100}, true}, {101, Found{51, 300}, true}, {301, Found{}, false}} {
-				if got, ok, err := b.AtOrAfter(c.millis); err != nil || ok != c.ok || got != c.want {
+				if got, ok, err := b.AtOrAfter(c.millis, 0); err != nil || ok != c.ok || got != c.want {
 					t.Errorf("at %d: %+v, %v, %v", c.millis, got, ok, err)
 				}
 			}
-			if got, ok, err := b.Latest(); err != nil || !ok || got != (Found{51, 300}) {
+			if got, ok, err := b.Latest(0); err != nil || !ok || got != (Found{51, 300}) {
 				t.Errorf("latest: %+v, %v, %v", got, ok, err)
 			}
 		})
@@ -154,7 +154,7 @@ func FuzzValidate(f *testing.F) {
 		if refusal != nil {
 			return
 		}
-		if _, _, err := valid.AtOrAfter(0); err != nil && valid.Codec() == 0 {
+		if _, _, err := valid.AtOrAfter(0, 0); err != nil && valid.Codec() == 0 {
 			t.Fatalf("valid, but %v", err)
 		}
 		if at > 0 && at < len(b) {

@@ -11,33 +11,47 @@ var decompressor = kgo.DefaultDecompressor()
 // Found is a record as ListOffsets answers it.
 type Found struct{ Offset, Timestamp int64 }
 
-// AtOrAfter finds the first record whose timestamp is at least millis (KIP-33).
-func (b Batch) AtOrAfter(millis int64) (Found, bool, error) {
-	return b.search(func(t int64) bool { return t >= millis })
+// AtOrAfter finds the first record, at an offset from start on, whose timestamp is at least millis (KIP-33).
+func (b Batch) AtOrAfter(millis, start int64) (found Found, ok bool, err error) {
+	err = b.each(func(f Found) bool {
+		if f.Offset >= start && f.Timestamp >= millis {
+			found, ok = f, true
+		}
+		return !ok
+	})
+	return found, ok, err
 }
 
-// Latest finds the first record with the batch's largest timestamp (KIP-734).
-func (b Batch) Latest() (Found, bool, error) {
-	return b.search(func(t int64) bool { return t >= b.MaxTimestamp() })
+// Latest finds the first record with the largest timestamp of those at offsets from start on (KIP-734).
+func (b Batch) Latest(start int64) (found Found, ok bool, err error) {
+	err = b.each(func(f Found) bool {
+		if f.Offset >= start && (!ok || f.Timestamp > found.Timestamp) {
+			found, ok = f, true
+		}
+		return !ok || found.Timestamp < b.MaxTimestamp() // there is no larger one
+	})
+	return found, ok, err
 }
 
-func (b Batch) search(wanted func(timestamp int64) bool) (Found, bool, error) {
-	if b.LogAppendTime() { // all records have the same
-		return Found{b.BaseOffset(), b.MaxTimestamp()}, wanted(b.MaxTimestamp()), nil
-	}
+// each calls f for the records, decompressed if need be, until it returns false.
+func (b Batch) each(f func(Found) bool) error {
 	rest, err := decompressor.Decompress(b.Records(), kgo.CompressionCodecType(b.Codec()))
 	if err != nil {
-		return Found{}, false, fmt.Errorf("decompress batch at %d: %w", b.BaseOffset(), err)
+		return fmt.Errorf("decompress batch at %d: %w", b.BaseOffset(), err)
 	}
 	for range b.Count() {
 		r, after, ok := nextRecord(rest)
 		if !ok {
-			return Found{}, false, fmt.Errorf("batch at %d: malformed record", b.BaseOffset())
+			return fmt.Errorf("batch at %d: malformed record", b.BaseOffset())
 		}
-		if t := b.BaseTimestamp() + r.timeDelta; wanted(t) {
-			return Found{b.BaseOffset() + int64(r.offsetDelta), t}, true, nil
+		t := b.BaseTimestamp() + r.timeDelta
+		if b.LogAppendTime() { // all records have the same
+			t = b.MaxTimestamp()
+		}
+		if !f(Found{b.BaseOffset() + int64(r.offsetDelta), t}) {
+			return nil
 		}
 		rest = after
 	}
-	return Found{}, false, nil
+	return nil
 }

@@ -23,6 +23,7 @@ const (
 	reopenAfter   = 200 * time.Millisecond // a log that did not open is left alone for so long
 	idleElsewhere = 15 * time.Second       // then a log that another instance holds is closed
 	idleHere      = 15 * time.Minute       // then a log that nobody asks for is closed
+	lookedAt      = 20 * time.Second       // then one that was opened for upkeep only
 )
 
 // View says which instance holds a broker, and which one this is.
@@ -92,6 +93,33 @@ func (h *Holder) Open(t *cluster.Topic, index int32) *Opening {
 	_, elsewhere := h.Elsewhere(t.Name, index)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	o := h.opening(t, index)
+	o.used, o.here = h.now(), !elsewhere
+	return o
+}
+
+// Look is Open for upkeep: a log that nobody else asks for is closed again soon.
+func (h *Holder) Look(t *cluster.Topic, index int32) *Opening {
+	_, elsewhere := h.Elsewhere(t.Name, index)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.opening(t, index)
+	o.here = !elsewhere
+	if closes := h.now().Add(lookedAt - idleHere); o.used.Before(closes) {
+		o.used = closes
+	}
+	return o
+}
+
+// IsOpen tells whether a log is open, or about to be.
+func (h *Holder) IsOpen(t *cluster.Topic, index int32) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entries[key{t.ID, index}] != nil
+}
+
+// opening is the attempt to share, a new one if need be; mu is held.
+func (h *Holder) opening(t *cluster.Topic, index int32) *Opening {
 	k := key{t.ID, index}
 	o := h.entries[k]
 	if o == nil || o.over(h.now()) {
@@ -104,7 +132,6 @@ func (h *Holder) Open(t *cluster.Topic, index int32) *Opening {
 		h.entries[k] = o
 		h.working.Go(func() { h.fill(o, t, index) })
 	}
-	o.used, o.here = h.now(), !elsewhere
 	return o
 }
 

@@ -10,10 +10,11 @@ import (
 type builder struct {
 	waiting  []*Append // in order, before the shared queue
 	building []*Append // in the message being committed, or answered with it
+	deleting []*Delete // settled by the message being committed
 	confirms []chan<- error
 
-	entries []Entry
-	batches []batch.Batch
+	entries []Entry       // the batches', then those that only move a log start
+	batches []batch.Batch // of the first entries
 	bytes   int
 	certain bool // somebody is refused: the message must confirm the tail
 	next    map[int32]int64
@@ -31,8 +32,9 @@ func (b *builder) init() {
 
 func (b *builder) reset() {
 	clear(b.building)
+	clear(b.deleting)
 	clear(b.batches)
-	b.building, b.entries, b.batches = b.building[:0], b.entries[:0], b.batches[:0]
+	b.building, b.deleting, b.entries, b.batches = b.building[:0], b.deleting[:0], b.entries[:0], b.batches[:0]
 	b.bytes, b.certain, b.confirms = 0, false, nil
 	clear(b.next)
 	clear(b.states)

@@ -9,7 +9,7 @@ import (
 	"kanal/services/records/internal/producer"
 )
 
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // state is what a log's messages have made so far.
 type state struct {
@@ -34,7 +34,7 @@ func (s *state) append(dst []byte) []byte {
 }
 
 func (p *partition) append(dst []byte) []byte {
-	for _, v := range []int64{p.start, p.next, p.latest.time, p.latest.base} {
+	for _, v := range []int64{p.start, p.next, int64(p.bytes)} {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(v))
 	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.epochs)))
@@ -43,13 +43,15 @@ func (p *partition) append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.start))
 	}
 	dst = append(dst, p.index.doubled)
-	dst = binary.BigEndian.AppendUint64(dst, p.index.bytes)
 	dst = binary.BigEndian.AppendUint64(dst, p.index.logBytes)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(p.index.millis))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.index.entries)))
 	for _, e := range p.index.entries {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.base))
 		dst = binary.BigEndian.AppendUint64(dst, e.sequence)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(e.before))
+		dst = binary.BigEndian.AppendUint64(dst, e.before)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.latest))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.stored))
 	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.producers)))
 	for _, id := range slices.Sorted(maps.Keys(p.producers)) {
@@ -108,14 +110,13 @@ func (r *reader) count(size int) int {
 
 func (r *reader) partition() *partition {
 	p := newPartition()
-	p.start, p.next = int64(r.u64()), int64(r.u64())
-	p.latest = latest{int64(r.u64()), int64(r.u64())}
+	p.start, p.next, p.bytes = int64(r.u64()), int64(r.u64()), r.u64()
 	for range r.count(12) {
 		p.epochs = append(p.epochs, epochStart{int32(r.u32()), int64(r.u64())})
 	}
-	p.index.doubled, p.index.bytes, p.index.logBytes = r.take(1)[0], r.u64(), r.u64()
-	for range r.count(24) {
-		p.index.entries = append(p.index.entries, indexEntry{int64(r.u64()), r.u64(), int64(r.u64())})
+	p.index.doubled, p.index.logBytes, p.index.millis = r.take(1)[0], r.u64(), int64(r.u64())
+	for range r.count(40) {
+		p.index.entries = append(p.index.entries, indexEntry{int64(r.u64()), r.u64(), r.u64(), int64(r.u64()), int64(r.u64())})
 	}
 	for range r.count(8) {
 		id := int64(r.u64())

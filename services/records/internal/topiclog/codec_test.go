@@ -85,14 +85,14 @@ func FuzzParseMessage(f *testing.F) {
 
 func randomPartition(random *rand.Rand) *partition {
 	p := newPartition()
-	p.start, p.next, p.latest = random.Int64N(100), 100+random.Int64N(1000), latest{random.Int64(), random.Int64N(100)}
+	p.start, p.next, p.bytes = random.Int64N(100), 100+random.Int64N(1000), random.Uint64()
 	for i := range random.IntN(4) {
 		p.epochs = append(p.epochs, epochStart{int32(i), int64(i * 10)})
 	}
 	for i := range random.IntN(40) {
-		p.index.entries = append(p.index.entries, indexEntry{int64(i * 3), uint64(i), random.Int64()})
+		p.index.entries = append(p.index.entries, indexEntry{int64(i * 3), uint64(i), random.Uint64(), random.Int64(), random.Int64()})
 	}
-	p.index.doubled, p.index.bytes, p.index.logBytes = uint8(random.IntN(9)), random.Uint64(), random.Uint64()
+	p.index.doubled, p.index.logBytes, p.index.millis = uint8(random.IntN(9)), random.Uint64(), random.Int64()
 	for range random.IntN(4) {
 		var s producer.State
 		for i := range random.IntN(7) {
@@ -140,46 +140,6 @@ func FuzzParseCheckpoint(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestIndexStaysSmallAndRight(t *testing.T) {
-	for seed := range uint64(5) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		var x index
-		var logBytes uint64
-		type at struct {
-			base int64
-			seq  uint64
-			time int64
-		}
-		var all []at
-		before, base := int64(noTime), int64(0)
-		for i := range 20000 {
-			length := 1 + random.IntN(400<<10)
-			time := int64(i) + random.Int64N(50)
-			x.add(base, uint64(i), before, length, logBytes)
-			all = append(all, at{base, uint64(i), time})
-			before = max(before, time)
-			base += 1 + random.Int64N(10)
-			logBytes += uint64(length) * 3
-		}
-		if n := len(x.entries); n > indexMost || n < indexMost/4 {
-			t.Fatalf("seed %d: %d entries", seed, n)
-		}
-		for range 1000 {
-			want := all[random.IntN(len(all))]
-			if e, ok := x.offset(want.base); !ok || e.base > want.base || e.sequence > want.seq || want.seq-e.sequence > 400 {
-				t.Fatalf("seed %d: offset %d at %d: entry %+v", seed, want.base, want.seq, e)
-			}
-			first := 0
-			for all[first].time < want.time {
-				first++
-			}
-			if e, ok := x.time(want.time); !ok || e.sequence > all[first].seq || all[first].seq-e.sequence > 400 {
-				t.Fatalf("seed %d: time %d at %d: entry %+v", seed, want.time, all[first].seq, e)
-			}
-		}
-	}
 }
 
 func TestCacheKeepsItsBudget(t *testing.T) {

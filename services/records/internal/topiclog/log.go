@@ -40,6 +40,7 @@ type Log struct {
 
 	queueMu  sync.Mutex
 	queue    []*Append
+	deletes  []*Delete
 	confirms []chan<- error
 	ended    error
 

@@ -3,6 +3,7 @@ package topiclog
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"kanal/libs/log"
@@ -54,6 +55,9 @@ func (m *machine) Apply(msg log.Message) error {
 		}
 		p.apply(parsed, i, s.newest, s.bytes)
 		p.wake(e.Length)
+		if e.Start >= 0 { // what a fetch waits for may be gone
+			p.wake(math.MaxInt32)
+		}
 	}
 	s.bytes += uint64(len(msg.Body))
 	s.tail = msg.Sequence
@@ -70,8 +74,10 @@ func (m *machine) Build(head, limit, most int) []byte {
 	clear(m.queue)
 	m.queue = m.queue[:0]
 	b.confirms, m.confirms = m.confirms, nil
+	deletes := m.deletes
+	m.deletes = nil
 	m.queueMu.Unlock()
-	l.decideAll(limit, most)
+	l.decideAll(limit, most, deletes)
 	if len(b.entries) == 0 && !b.certain && len(b.confirms) == 0 {
 		return nil
 	}
@@ -90,9 +96,16 @@ func (m *machine) Build(head, limit, most int) []byte {
 }
 
 // decideAll goes through what waits until the message is full.
-func (l *Log) decideAll(limit, most int) {
+func (l *Log) decideAll(limit, most int, deletes []*Delete) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	l.decideAppends(limit, most)
+	if rest := l.decideDeletes(deletes, limit); len(rest) > 0 {
+		l.deleteLater(rest)
+	}
+}
+
+func (l *Log) decideAppends(limit, most int) {
 	b := &l.build
 	n := 0
 	for ; n < len(b.waiting); n++ {
@@ -112,6 +125,13 @@ func (l *Log) decideAll(limit, most int) {
 	b.keepFrom(n)
 }
 
+// deleteLater puts deletions in front of those that wait.
+func (l *Log) deleteLater(deletes []*Delete) {
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	l.deletes = append(slices.Clone(deletes), l.deletes...)
+}
+
 // keepFrom leaves the appends from n on for the next message.
 func (b *builder) keepFrom(n int) {
 	rest := copy(b.waiting, b.waiting[n:])
@@ -125,12 +145,13 @@ func (m *machine) Committed(sent time.Time) {
 	m.mu.Lock()
 	m.confirmed = sent
 	m.mu.Unlock()
-	m.cfg.Metrics.appended(len(b.entries), b.bytes)
+	m.cfg.Metrics.appended(len(b.batches), b.bytes)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, a := range b.building {
 		l.answer(a)
 	}
+	l.answerDeletes()
 	for _, c := range b.confirms {
 		c <- nil
 	}
@@ -150,6 +171,7 @@ func (m *machine) Conflict(unknown bool) {
 		again = append(again, a)
 	}
 	b.waiting = append(again, b.waiting...)
+	(*Log)(m).deleteLater(b.deleting)
 	m.queueMu.Lock()
 	m.confirms = append(m.confirms, b.confirms...)
 	m.queueMu.Unlock()
@@ -166,8 +188,18 @@ func (m *machine) Checkpoint(dst []byte) []byte {
 	return m.state.append(dst)
 }
 
-// Needs is everything: nothing deletes records yet but the deletion of their topic.
-func (m *machine) Needs() uint64 { return 0 }
+// Needs is where the first batch is that a partition still has.
+func (m *machine) Needs() uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	needs := uint64(math.MaxUint64)
+	for _, p := range m.state.partitions {
+		if len(p.index.entries) > 0 {
+			needs = min(needs, p.index.entries[0].sequence)
+		}
+	}
+	return needs
+}
 
 // Fail ends all that waits.
 func (m *machine) Fail(err error) {
@@ -176,8 +208,12 @@ func (m *machine) Fail(err error) {
 	m.ended = err
 	all := append(append(b.building[:len(b.building):len(b.building)], b.waiting...), m.queue...)
 	confirms := append(b.confirms[:len(b.confirms):len(b.confirms)], m.confirms...)
-	m.queue, m.confirms = nil, nil
+	deletes := append(b.deleting[:len(b.deleting):len(b.deleting)], m.deletes...)
+	m.queue, m.confirms, m.deletes = nil, nil, nil
 	m.queueMu.Unlock()
+	for _, d := range deletes {
+		d.end(err)
+	}
 	for _, a := range all {
 		a.end(err)
 	}

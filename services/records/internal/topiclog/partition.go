@@ -2,6 +2,7 @@ package topiclog
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"kanal/services/records/internal/batch"
@@ -13,20 +14,14 @@ const tailPositions = 512
 
 // partition is the committed state of one partition. It is a pure function of the log's messages.
 type partition struct {
-	start, next int64 // log start offset, and the offset of the next record: the high watermark
-	latest      latest
+	start, next int64  // log start offset, and the offset of the next record: the high watermark
+	bytes       uint64 // of all batches ever
 	epochs      []epochStart
 	producers   map[int64]producer.State
 	index       index
 	tail        []position // of the newest batches, ascending
 
 	waiters map[*Waiter]struct{} // not state: who waits for more
-}
-
-// latest is the first batch with the largest timestamp.
-type latest struct {
-	time int64
-	base int64
 }
 
 // epochStart is the offset of the first record stored under a leader epoch.
@@ -44,7 +39,7 @@ type position struct {
 }
 
 func newPartition() *partition {
-	return &partition{latest: latest{time: noTime}, producers: map[int64]producer.State{}}
+	return &partition{producers: map[int64]producer.State{}}
 }
 
 // check refuses an entry that does not follow what is there: the log cannot hold one unless something is badly wrong.
@@ -63,18 +58,32 @@ func (p *partition) apply(m *Message, i int, millis int64, logBytes uint64) {
 	e := &m.Entries[i]
 	if e.Length > 0 {
 		b := m.Batch(e)
-		p.index.add(e.Base, m.Sequence, p.latest.time, e.Length, logBytes)
+		p.index.add(indexEntry{e.Base, m.Sequence, p.bytes, e.MaxTime, millis}, logBytes)
 		p.place(position{e.Base, e.Next, m.Sequence, int32(e.Length), int32(i)})
-		if e.MaxTime > p.latest.time {
-			p.latest = latest{e.MaxTime, e.Base}
-		}
+		p.bytes += uint64(e.Length)
 		if n := len(p.epochs); n == 0 || b.LeaderEpoch() > p.epochs[n-1].epoch {
 			p.epochs = append(p.epochs, epochStart{b.LeaderEpoch(), e.Base})
 		}
 		p.produced(b, millis)
 		p.next = e.Next
 	}
-	p.start = max(p.start, e.Start)
+	if e.Start > p.start {
+		p.startAt(e.Start)
+	}
+}
+
+// startAt forgets what lies below a new log start offset. Of the leader epochs the one in which it lies begins there from now on.
+func (p *partition) startAt(start int64) {
+	p.start = start
+	p.index.advance(start, p.next)
+	n := 0
+	for n+1 < len(p.epochs) && p.epochs[n+1].start <= start {
+		n++
+	}
+	p.epochs = slices.Clone(p.epochs[n:])
+	if len(p.epochs) > 0 {
+		p.epochs[0].start = max(p.epochs[0].start, start)
+	}
 }
 
 // place remembers a batch's position, and forgets the oldest by halves.

@@ -36,6 +36,19 @@ type Chunk struct {
 // Read finds the batches of a partition from the one that contains an offset, up to max bytes; the first one always, if there is
 // one and first is set.
 func (l *Log) Read(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
+	c, err := l.read(ctx, number, offset, max, first)
+	if ends := l.Offsets(number); errors.Is(err, errLost) && offset < ends.Start { // deleted meanwhile
+		c.Offsets = ends
+		return c, outOfRange(offset, ends)
+	}
+	return c, err
+}
+
+func outOfRange(offset int64, ends Offsets) error {
+	return fmt.Errorf("%w: %d is not in [%d, %d]", ErrOutOfRange, offset, ends.Start, ends.Next)
+}
+
+func (l *Log) read(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
 	c := collector{number: number, offset: offset, max: max, first: first}
 	l.mu.RLock()
 	p := l.state.partitions[number]
@@ -45,7 +58,7 @@ func (l *Log) Read(ctx context.Context, number int32, offset int64, max int, fir
 	tail := l.state.tail
 	if offset < c.Offsets.Start || offset > c.Offsets.Next {
 		l.mu.RUnlock()
-		return c.Chunk, fmt.Errorf("%w: %d is not in [%d, %d]", ErrOutOfRange, offset, c.Offsets.Start, c.Offsets.Next)
+		return c.Chunk, outOfRange(offset, c.Offsets)
 	}
 	if offset == c.Offsets.Next || max <= 0 && !first {
 		l.mu.RUnlock()
