@@ -22,11 +22,19 @@ import (
 	"kanal/services/records/internal/api"
 	"kanal/services/records/internal/holder"
 	"kanal/services/records/internal/retention"
+	"kanal/services/records/internal/session"
 	"kanal/services/records/internal/topiclog"
 )
 
 // openTimeout bounds how long the cluster's bucket may take to open.
 const openTimeout = 30 * time.Second
+
+// A fetch session that was idle for so long gives way to another (min.incremental.fetch.session.eviction.ms). On average sessions have
+// no more partitions than this: more would take memory that nobody has counted.
+const (
+	sessionIdle          = 2 * time.Minute
+	partitionsPerSession = 200
+)
 
 // Service is one instance of the records service.
 type Service struct {
@@ -83,7 +91,11 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	mux := handler.NewMux()
 	late := new(lateView)
 	h := holder.New(late, s.reg, s.open, s.log)
-	api.New(s.reg, h, s.maxBatch, s.log, deps.Metrics).Register(mux)
+	brokers := cluster.NewBrokers()
+	api.New(api.Config{
+		Topics: s.reg, Holder: h, Addresses: brokers, MaxBatch: s.maxBatch, Log: s.log, Metrics: deps.Metrics,
+		Sessions: session.NewCache(session.Limits{Sessions: s.cfg.FetchSessions, Partitions: partitionsPerSession * s.cfg.FetchSessions, Idle: sessionIdle}, time.Now),
+	}).Register(mux)
 	s.server, err = handler.NewServer(handler.Config{
 		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
 		Service:  holder.Service, Release: service.Release, Window: s.cfg.Window,
@@ -94,6 +106,7 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	}
 	late.View, late.id = s.server.View(), s.server.ID()
 	s.holder = h
+	brokers.Follow(s.server.View())
 	s.server.View().OnChange(h.Changed)
 	s.reg.OnChange(h.Changed)
 	return nil

@@ -24,7 +24,8 @@ import (
 //	0-2  UNSUPPORTED_VERSION for every partition, as in Kafka 4 (librdkafka wants them advertised)
 //	3    transactional id; magic 2 only
 //	7    zstd
-//	8    record errors (KIP-467): only the message is used
+//	8    record errors (KIP-467)
+//	10   current leaders and their endpoints (KIP-951)
 //	13   topic ids
 //
 // Transactional batches are refused with INVALID_TXN_STATE: transactions are not offered yet.
@@ -61,7 +62,26 @@ func (a *API) produce(ctx context.Context, r *handler.Request) (kmsg.Response, e
 		a.appendAll(ctx, q, tasks)
 		r.Waited(a.now().Sub(began))
 	}
+	a.hintLeaders(r, q.Version, resp, tasks)
 	return finishProduce(q, resp, tasks)
+}
+
+// hintLeaders tells of current leaders (KIP-951).
+func (a *API) hintLeaders(r *handler.Request, version int16, resp *kmsg.ProduceResponse, tasks []produceTask) {
+	if version < 10 {
+		return
+	}
+	places := make([]*place, len(tasks))
+	for i := range tasks {
+		t := &tasks[i]
+		places[i] = &t.place
+		if l, ok := a.leaderHint(&t.place); ok {
+			t.out.CurrentLeader.LeaderID, t.out.CurrentLeader.LeaderEpoch = l.id, l.epoch
+		}
+	}
+	for _, b := range a.endpoints(r, places) {
+		resp.Brokers = append(resp.Brokers, kmsg.ProduceResponseBroker{NodeID: b.ID, Host: b.Host, Port: b.Port})
+	}
 }
 
 // produceTasks lays out the response and lists the request's partitions. Responses are complete before pointers into them are taken.
@@ -169,7 +189,7 @@ func (a *API) prepare(q *kmsg.ProduceRequest, t *produceTask) bool {
 		refusal = &batch.Refusal{Kafka: kerr.InvalidTxnState, Message: "transactions are not offered by this cluster"}
 	}
 	if refusal != nil {
-		t.code, t.out.ErrorMessage = refusal.Kafka.Code, &refusal.Message
+		t.refuse(refusal)
 		return false
 	}
 	if rules.LogAppendTime {
@@ -179,6 +199,16 @@ func (a *API) prepare(q *kmsg.ProduceRequest, t *produceTask) bool {
 	}
 	t.append.Batch = b
 	return true
+}
+
+// refuse answers with all that is known of what is wrong.
+func (t *produceTask) refuse(r *batch.Refusal) {
+	t.code, t.out.ErrorMessage = r.Kafka.Code, &r.Message
+	for _, e := range r.Records {
+		o := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		o.RelativeOffset, o.ErrorMessage = e.Index, &e.Message
+		t.out.ErrorRecords = append(t.out.ErrorRecords, o)
+	}
 }
 
 // settle takes over an outcome.

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/handler"
+	"kanal/services/records/internal/session"
 	"kanal/services/records/internal/topiclog"
 )
 
@@ -20,10 +21,12 @@ import (
 // committed.
 //
 //	5     log start offset
-//	7     sessions (KIP-227): none are kept, every answer has session id 0, which clients take as such
-//	9     leader epochs (KIP-320); 12 last fetched epoch: logs are never truncated, nothing diverges
+//	7     sessions (KIP-227), in this instance's memory
+//	9     leader epochs (KIP-320); 12 last fetched epoch: logs are never truncated, nothing diverges; current leaders
 //	11    rack: no preferred replica
-//	13    topic ids; 16 node endpoints, 17 directories, 18 high watermark: for followers, or hints that are left out
+//	13    topic ids
+//	16    endpoints of current leaders (KIP-951)
+//	17    directories, 18 high watermark: for followers
 
 // fetchTask is one partition of a request.
 type fetchTask struct {
@@ -37,59 +40,81 @@ type fetchTask struct {
 
 // fetch is a request on its way.
 type fetch struct {
-	api   *API
-	r     *handler.Request
-	q     *kmsg.FetchRequest
-	resp  *kmsg.FetchResponse
-	tasks []fetchTask
+	api     *API
+	r       *handler.Request
+	q       *kmsg.FetchRequest
+	session *session.Fetch
+	outs    []kmsg.FetchResponseTopicPartition // of the tasks
+	tasks   []fetchTask
+	places  []*place // of the tasks
 }
 
 func (a *API) fetch(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	q := r.Body.(*kmsg.FetchRequest)
-	f := &fetch{api: a, r: r, q: q, resp: q.ResponseKind().(*kmsg.FetchResponse)}
-	if q.SessionEpoch > 0 { // of a session that is not ours: the client starts over with a full request
-		f.resp.ErrorCode = kerr.FetchSessionIDNotFound.Code
-		return f.resp, nil
+	resp := q.ResponseKind().(*kmsg.FetchResponse)
+	s, code := a.sessions.Begin(q)
+	if code != 0 {
+		resp.ErrorCode = code
+		return resp, nil
 	}
+	f := &fetch{api: a, r: r, q: q, session: s}
 	f.layOut()
-	if err := a.route(r, f.places()); err != nil {
+	if err := a.route(r, f.places); err != nil {
+		a.sessions.End(s.ID) // whoever holds the broker now does not know it
 		return nil, err
 	}
 	for i := range f.tasks {
 		f.tasks[i].log = a.logOf(ctx, &f.tasks[i].place)
 	}
 	f.serve(ctx)
-	return f.resp, nil
+	f.finish(resp)
+	return resp, nil
 }
 
-// layOut makes the response's skeleton and lists the partitions.
+// layOut lists the partitions.
 func (f *fetch) layOut() {
-	for i := range f.q.Topics {
-		t := &f.q.Topics[i]
-		out := kmsg.NewFetchResponseTopic()
-		out.Topic, out.TopicID = t.Topic, t.TopicID
-		out.Partitions = make([]kmsg.FetchResponseTopicPartition, len(t.Partitions))
-		for j := range t.Partitions {
-			p, o := &t.Partitions[j], &out.Partitions[j]
-			o.Default()
-			o.Partition = p.Partition
-			where := f.api.byName(t.Topic, p.Partition)
-			if f.q.Version >= 13 {
-				where = f.api.byID(t.TopicID, p.Partition)
-			}
-			f.api.checkEpoch(where, p.CurrentLeaderEpoch)
-			f.tasks = append(f.tasks, fetchTask{place: *where, offset: p.FetchOffset, max: int(p.PartitionMaxBytes), out: o})
+	f.outs = make([]kmsg.FetchResponseTopicPartition, len(f.session.Partitions))
+	f.tasks, f.places = make([]fetchTask, len(f.outs)), make([]*place, len(f.outs))
+	for i := range f.tasks {
+		p, o := &f.session.Partitions[i], &f.outs[i]
+		o.Default()
+		o.Partition = p.Partition
+		where := f.api.byName(p.Topic, p.Partition)
+		if f.q.Version >= 13 {
+			where = f.api.byID(p.TopicID, p.Partition)
 		}
-		f.resp.Topics = append(f.resp.Topics, out)
+		f.api.checkEpoch(where, p.LeaderEpoch)
+		f.tasks[i] = fetchTask{place: *where, offset: p.Offset, max: int(p.MaxBytes), out: o}
+		f.places[i] = &f.tasks[i].place
 	}
 }
 
-func (f *fetch) places() []*place {
-	places := make([]*place, len(f.tasks))
-	for i := range f.tasks {
-		places[i] = &f.tasks[i].place
+// finish makes the answer of what the session lets the client hear, partitions of a topic together where they follow each other.
+func (f *fetch) finish(resp *kmsg.FetchResponse) {
+	leave := f.session.Answer(f.outs)
+	resp.SessionID = f.session.ID
+	hint := f.q.Version >= 12
+	for i := range f.outs {
+		if leave(i) {
+			continue
+		}
+		k := &f.session.Partitions[i]
+		n := len(resp.Topics) - 1
+		if n < 0 || resp.Topics[n].Topic != k.Topic || resp.Topics[n].TopicID != k.TopicID {
+			out := kmsg.NewFetchResponseTopic()
+			out.Topic, out.TopicID = k.Topic, k.TopicID
+			resp.Topics, n = append(resp.Topics, out), n+1
+		}
+		if l, ok := f.api.leaderHint(&f.tasks[i].place); ok && hint {
+			f.outs[i].CurrentLeader.LeaderID, f.outs[i].CurrentLeader.LeaderEpoch = l.id, l.epoch
+		}
+		resp.Topics[n].Partitions = append(resp.Topics[n].Partitions, f.outs[i])
 	}
-	return places
+	if f.q.Version >= 16 {
+		for _, b := range f.api.endpoints(f.r, f.places) {
+			resp.Brokers = append(resp.Brokers, kmsg.FetchResponseBroker{NodeID: b.ID, Host: b.Host, Port: b.Port})
+		}
+	}
 }
 
 // serve reads until there is enough, something is wrong, or the wait is over.

@@ -55,9 +55,13 @@ func (a *API) epochEnd(ctx context.Context, p *place, epoch int32, out *kmsg.Off
 		a.retriable(p, "confirm before an epoch's end", err)
 		return
 	}
-	if epoch == a.topics.Info().LeaderEpoch {
+	switch current := a.topics.Info().LeaderEpoch; {
+	case epoch > current || epoch < 0:
+	case epoch == current:
 		out.LeaderEpoch, out.EndOffset = epoch, l.Offsets(p.partition).Next
-		return
+	default:
+		if out.LeaderEpoch, out.EndOffset = l.EpochEnd(p.partition, epoch); out.EndOffset < 0 { // before anything was written
+			out.LeaderEpoch, out.EndOffset = epoch, l.Offsets(p.partition).Next
+		}
 	}
-	out.LeaderEpoch, out.EndOffset = l.EpochEnd(p.partition, epoch)
 }

@@ -23,7 +23,7 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		wantEpoch                 int32
 		wantEnd                   int64
 	}{
-		{0, 1, -1, nil, -1, -1}, {0, 2, -1, nil, 2, 2}, {0, 4, -1, nil, 2, 2}, {0, 5, 7, nil, 5, 3}, {0, 7, -1, nil, 7, 3}, {2, 7, -1, nil, 7, 0},
+		{0, 1, -1, nil, 1, 0}, {0, 8, -1, nil, -1, -1}, {2, 3, -1, nil, 3, 0}, {0, 2, -1, nil, 2, 2}, {0, 4, -1, nil, 2, 2}, {0, 5, 7, nil, 5, 3}, {0, 7, -1, nil, 7, 3}, {2, 7, -1, nil, 7, 0},
 		{0, 5, 6, kerr.FencedLeaderEpoch, -1, -1}, {0, 5, 8, kerr.UnknownLeaderEpoch, -1, -1}, {9, 5, -1, kerr.UnknownTopicOrPartition, -1, -1},
 	} {
 		q := kmsg.NewPtrOffsetForLeaderEpochRequest()

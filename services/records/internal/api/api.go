@@ -13,6 +13,7 @@ import (
 	"kanal/libs/handler"
 	"kanal/libs/protocol"
 	"kanal/services/records/internal/holder"
+	"kanal/services/records/internal/session"
 	"kanal/services/records/internal/topiclog"
 )
 
@@ -20,25 +21,40 @@ import (
 type Topics interface {
 	Topic(name string) *cluster.Topic
 	TopicByID(id [16]byte) *cluster.Topic
+	Leader(topic string, index int32) int32
 	Info() cluster.Info
 }
 
 // API answers requests about topic logs.
 type API struct {
-	topics   Topics
-	holder   *holder.Holder
-	maxBatch func() int // what a log can take, in bytes
-	now      func() time.Time
-	log      *slog.Logger
-	parked   prometheus.Gauge
+	topics    Topics
+	holder    *holder.Holder
+	addresses Addresses
+	sessions  *session.Cache
+	maxBatch  func() int // what a log can take, in bytes
+	now       func() time.Time
+	log       *slog.Logger
+	parked    prometheus.Gauge
 }
 
-// New makes the apis. maxBatch is the largest batch that storage takes, in bytes.
-func New(topics Topics, h *holder.Holder, maxBatch func() int, log *slog.Logger, reg prometheus.Registerer) *API {
-	a := &API{topics: topics, holder: h, maxBatch: maxBatch, now: time.Now, log: log,
+// Config is what the apis need.
+type Config struct {
+	Topics    Topics
+	Holder    *holder.Holder
+	Addresses Addresses
+	Sessions  *session.Cache
+	MaxBatch  func() int // the largest batch that storage takes, in bytes
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer // may be nil
+}
+
+// New makes the apis.
+func New(cfg Config) *API {
+	a := &API{topics: cfg.Topics, holder: cfg.Holder, addresses: cfg.Addresses, sessions: cfg.Sessions, maxBatch: cfg.MaxBatch, now: time.Now, log: cfg.Log,
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kanal_records_parked_fetches", Help: "Fetches that wait for records."})}
-	if reg != nil {
-		reg.MustRegister(a.parked)
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(a.parked)
+		a.sessions.Register(cfg.Metrics)
 	}
 	return a
 }

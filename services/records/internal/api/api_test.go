@@ -18,6 +18,7 @@ import (
 	"kanal/libs/log/logtest"
 	"kanal/libs/requestchannel"
 	"kanal/services/records/internal/holder"
+	"kanal/services/records/internal/session"
 	"kanal/services/records/internal/topiclog"
 )
 
@@ -50,6 +51,12 @@ func (w *world) TopicByID(id [16]byte) *cluster.Topic {
 func (w *world) Info() cluster.Info                 { return cluster.Info{LeaderEpoch: w.epoch, Brokers: 2} }
 func (w *world) Leader(_ string, index int32) int32 { return index + 1 }
 func (w *world) ID() string                         { return "here" }
+func (w *world) Now(listener string, n int32) (brokers []cluster.Broker) {
+	for id := range n {
+		brokers = append(brokers, cluster.Broker{ID: id + 1, Host: listener, Port: 9000 + id})
+	}
+	return brokers
+}
 func (w *world) Holder(_ string, broker int32) (string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +88,8 @@ func newWorld(t *testing.T) *world {
 	done := make(chan struct{})
 	go func() { defer close(done); w.holder.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
-	w.api = New(w, w.holder, func() int { return topiclog.MaxBatch(w.streams[0]) }, quiet, nil)
+	w.api = New(Config{Topics: w, Holder: w.holder, Addresses: w, MaxBatch: func() int { return topiclog.MaxBatch(w.streams[0]) }, Log: quiet,
+		Sessions: session.NewCache(session.Limits{Sessions: 2, Partitions: 100, Idle: time.Minute}, time.Now)})
 	return w
 }
 

@@ -53,38 +53,43 @@ func TestValidate(t *testing.T) {
 		records []byte
 		rules   func(*Rules)
 		want    *kerr.Error
+		wrong   []int32 // records, if want says that they are named
 	}{
-		"good":                    {records: good(nil)},
-		"gzip":                    {records: build(kgo.GzipCompression(), []int64{now, now}, nil)},
-		"snappy":                  {records: build(kgo.SnappyCompression(), []int64{now, now}, nil)},
-		"lz4":                     {records: build(kgo.Lz4Compression(), []int64{now, now}, nil)},
-		"zstd":                    {records: build(kgo.ZstdCompression(), []int64{now, now}, nil)},
-		"zstd before version 7":   {records: build(kgo.ZstdCompression(), []int64{now, now}, nil), rules: func(r *Rules) { r.Version = 6 }, want: kerr.UnsupportedCompressionType},
-		"nothing":                 {records: nil, want: kerr.InvalidRecord},
-		"cut":                     {records: good(nil)[:70], want: kerr.CorruptMessage},
-		"half a header":           {records: good(nil)[:40], want: kerr.CorruptMessage},
-		"two batches":             {records: append(good(nil), good(nil)...), want: kerr.InvalidRecord},
-		"something behind":        {records: append(good(nil), 0), want: kerr.InvalidRecord},
-		"old magic":               {records: good(func(b *kmsg.RecordBatch) { b.Magic = 1 }), want: kerr.InvalidRecord},
-		"too large":               {records: good(nil), rules: func(r *Rules) { r.MaxBytes = 80 }, want: kerr.MessageTooLarge},
-		"wrong checksum":          {records: func() []byte { b := good(nil); b[len(b)-1]++; return b }(), want: kerr.CorruptMessage},
-		"base offset":             {records: good(func(b *kmsg.RecordBatch) { b.FirstOffset = 5 }), want: kerr.InvalidRecord},
-		"control batch":           {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= controlBit }), want: kerr.InvalidRecord},
-		"count and delta differ":  {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta++ }), want: kerr.InvalidRecord},
-		"no records":              {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords, b.Records = -1, 0, nil }), want: kerr.InvalidRecord},
-		"more than there are":     {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords = 3, 4 }), want: kerr.InvalidRecord},
-		"fewer than there are":    {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords = 1, 2 }), want: kerr.InvalidRecord},
-		"garbage as records":      {records: good(func(b *kmsg.RecordBatch) { b.Records = bytes.Repeat([]byte{255}, 30) }), want: kerr.InvalidRecord},
-		"unknown codec":           {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= 5 }), want: kerr.UnsupportedCompressionType},
-		"idempotent":              {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.ProducerEpoch, b.FirstSequence = 1, 0, 0 })},
-		"no sequence":             {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.ProducerEpoch = 1, 0 }), want: kerr.InvalidRecord},
-		"no epoch":                {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.FirstSequence = 1, 0 }), want: kerr.InvalidRecord},
-		"transaction of nobody":   {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= transactionalBit }), want: kerr.InvalidRecord},
-		"append time by a client": {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= logAppendTimeBit }), want: kerr.InvalidTimestamp},
-		"from the future":         {records: build(kgo.NoCompression(), []int64{now + 3600_001}, nil), want: kerr.InvalidTimestamp},
-		"from the past":           {records: build(kgo.NoCompression(), []int64{now - 101}, nil), rules: func(r *Rules) { r.BeforeMax = 100 }, want: kerr.InvalidTimestamp},
-		"the broker's time":       {records: build(kgo.NoCompression(), []int64{now + 3600_001}, nil), rules: func(r *Rules) { r.LogAppendTime = true }},
-		"no timestamp":            {records: build(kgo.NoCompression(), []int64{-1}, func(b *kmsg.RecordBatch) { b.MaxTimestamp = -1 }), rules: func(r *Rules) { r.BeforeMax = 100 }},
+		"good":                         {records: good(nil)},
+		"gzip":                         {records: build(kgo.GzipCompression(), []int64{now, now}, nil)},
+		"snappy":                       {records: build(kgo.SnappyCompression(), []int64{now, now}, nil)},
+		"lz4":                          {records: build(kgo.Lz4Compression(), []int64{now, now}, nil)},
+		"zstd":                         {records: build(kgo.ZstdCompression(), []int64{now, now}, nil)},
+		"zstd before version 7":        {records: build(kgo.ZstdCompression(), []int64{now, now}, nil), rules: func(r *Rules) { r.Version = 6 }, want: kerr.UnsupportedCompressionType},
+		"nothing":                      {records: nil, want: kerr.InvalidRecord},
+		"cut":                          {records: good(nil)[:70], want: kerr.CorruptMessage},
+		"half a header":                {records: good(nil)[:40], want: kerr.CorruptMessage},
+		"two batches":                  {records: append(good(nil), good(nil)...), want: kerr.InvalidRecord},
+		"something behind":             {records: append(good(nil), 0), want: kerr.InvalidRecord},
+		"old magic":                    {records: good(func(b *kmsg.RecordBatch) { b.Magic = 1 }), want: kerr.InvalidRecord},
+		"too large":                    {records: good(nil), rules: func(r *Rules) { r.MaxBytes = 80 }, want: kerr.MessageTooLarge},
+		"wrong checksum":               {records: func() []byte { b := good(nil); b[len(b)-1]++; return b }(), want: kerr.CorruptMessage},
+		"base offset":                  {records: good(func(b *kmsg.RecordBatch) { b.FirstOffset = 5 }), want: kerr.InvalidRecord},
+		"control batch":                {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= controlBit }), want: kerr.InvalidRecord},
+		"count and delta differ":       {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta++ }), want: kerr.InvalidRecord},
+		"no records":                   {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords, b.Records = -1, 0, nil }), want: kerr.InvalidRecord},
+		"more than there are":          {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords = 3, 4 }), want: kerr.InvalidRecord},
+		"fewer than there are":         {records: good(func(b *kmsg.RecordBatch) { b.LastOffsetDelta, b.NumRecords = 1, 2 }), want: kerr.InvalidRecord},
+		"garbage as records":           {records: good(func(b *kmsg.RecordBatch) { b.Records = bytes.Repeat([]byte{255}, 30) }), want: kerr.InvalidRecord},
+		"unknown codec":                {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= 5 }), want: kerr.UnsupportedCompressionType},
+		"idempotent":                   {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.ProducerEpoch, b.FirstSequence = 1, 0, 0 })},
+		"no sequence":                  {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.ProducerEpoch = 1, 0 }), want: kerr.InvalidRecord},
+		"no epoch":                     {records: good(func(b *kmsg.RecordBatch) { b.ProducerID, b.FirstSequence = 1, 0 }), want: kerr.InvalidRecord},
+		"transaction of nobody":        {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= transactionalBit }), want: kerr.InvalidRecord},
+		"append time by a client":      {records: good(func(b *kmsg.RecordBatch) { b.Attributes |= logAppendTimeBit }), want: kerr.InvalidTimestamp},
+		"one of three from the future": {records: build(kgo.NoCompression(), []int64{now, now + 3600_001, now}, func(b *kmsg.RecordBatch) { b.MaxTimestamp = now }), want: kerr.InvalidTimestamp, wrong: []int32{1}},
+		"two of three from the past":   {records: build(kgo.NoCompression(), []int64{now - 101, now, now - 200}, nil), rules: func(r *Rules) { r.BeforeMax = 100 }, want: kerr.InvalidTimestamp, wrong: []int32{0, 2}},
+		"compressed, from the future":  {records: build(kgo.GzipCompression(), []int64{now, now + 3600_001}, nil), want: kerr.InvalidTimestamp},
+		"compressed, from the past":    {records: build(kgo.GzipCompression(), []int64{now - 101, now}, nil), rules: func(r *Rules) { r.BeforeMax = 100 }, want: kerr.InvalidTimestamp, wrong: []int32{0}},
+		"from the future":              {records: build(kgo.NoCompression(), []int64{now + 3600_001}, nil), want: kerr.InvalidTimestamp},
+		"from the past":                {records: build(kgo.NoCompression(), []int64{now - 101}, nil), rules: func(r *Rules) { r.BeforeMax = 100 }, want: kerr.InvalidTimestamp},
+		"the broker's time":            {records: build(kgo.NoCompression(), []int64{now + 3600_001}, nil), rules: func(r *Rules) { r.LogAppendTime = true }},
+		"no timestamp":                 {records: build(kgo.NoCompression(), []int64{-1}, func(b *kmsg.RecordBatch) { b.MaxTimestamp = -1 }), rules: func(r *Rules) { r.BeforeMax = 100 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := rules
@@ -99,6 +104,11 @@ func TestValidate(t *testing.T) {
 				t.Fatal("the batch was changed")
 			case c.want != nil && (refusal == nil || refusal.Kafka != c.want):
 				t.Fatalf("got %v, want %v", refusal, c.want)
+			}
+			for i, index := range c.wrong {
+				if len(refusal.Records) != len(c.wrong) || refusal.Records[i].Index != index || refusal.Records[i].Message == "" {
+					t.Fatalf("records %+v, want %v", refusal.Records, c.wrong)
+				}
 			}
 		})
 	}

@@ -20,13 +20,20 @@ type Rules struct {
 type Refusal struct {
 	Kafka   *kerr.Error
 	Message string
+	Records []RecordError // the records for which the batch is refused, if that is known
+}
+
+// RecordError is what is wrong with one record.
+type RecordError struct {
+	Index   int32 // in the batch
+	Message string
 }
 
 // Error makes a Refusal an error; it is answered to the client and never logged.
 func (r *Refusal) Error() string { return r.Kafka.Message + ": " + r.Message }
 
 func refuse(k *kerr.Error, format string, args ...any) *Refusal {
-	return &Refusal{k, fmt.Sprintf(format, args...)}
+	return &Refusal{Kafka: k, Message: fmt.Sprintf(format, args...)}
 }
 
 // Validate checks the records of one partition of a Produce request as ProduceRequest.validateRecords, UnifiedLog and LogValidator
@@ -44,8 +51,8 @@ func Validate(records []byte, r Rules, now int64) (Batch, *Refusal) {
 		b.checkSum,
 		func() *Refusal { return b.checkHeader(r.Version) },
 		b.checkProducer,
-		func() *Refusal { return b.checkTime(r, now) },
 		b.checkRecords,
+		func() *Refusal { return b.checkTimes(r, now) },
 	} {
 		if refusal := check(); refusal != nil {
 			return nil, refusal
@@ -107,17 +114,6 @@ func (b Batch) checkProducer() *Refusal {
 		return refuse(kerr.InvalidRecord, "Found invalid producer epoch %d in record batch with producerId %d.", b.ProducerEpoch(), b.ProducerID())
 	case b.Transactional() && b.ProducerID() < 0:
 		return refuse(kerr.InvalidRecord, "Found a transactional record batch without a producerId")
-	}
-	return nil
-}
-
-// checkTime holds the batch's largest timestamp against the topic's limits.
-func (b Batch) checkTime(r Rules, now int64) *Refusal {
-	if b.LogAppendTime() {
-		return refuse(kerr.InvalidTimestamp, "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.")
-	}
-	if t := b.MaxTimestamp(); !r.LogAppendTime && t >= 0 && (now-t > r.BeforeMax || t-now > r.AfterMax) {
-		return refuse(kerr.InvalidTimestamp, "Timestamp %d of message is out of range. The timestamp should be within [%d, %d]", t, max(0, now-r.BeforeMax), now+r.AfterMax)
 	}
 	return nil
 }

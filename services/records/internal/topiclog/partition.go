@@ -134,12 +134,15 @@ func (p *partition) epochOf(offset int64) int32 {
 	return p.epochs[i-1].epoch
 }
 
-// epochEnd is the largest known epoch up to the given one, and where it ends (KIP-101); -1, -1 if there is none.
+// epochEnd is the largest known epoch up to the given one, and where it ends (KIP-101). One before all that are known ends where those
+// begin; of a partition without records nothing is known: -1, -1.
 func (p *partition) epochEnd(epoch int32) (int32, int64) {
 	i := sort.Search(len(p.epochs), func(i int) bool { return p.epochs[i].epoch > epoch })
 	switch {
-	case i == 0:
+	case len(p.epochs) == 0:
 		return -1, -1
+	case i == 0:
+		return epoch, p.epochs[0].start
 	case i == len(p.epochs):
 		return p.epochs[i-1].epoch, p.next
 	}
