@@ -48,6 +48,14 @@ func checkCleanupPolicy(value string) error {
 	return nil
 }
 
+// checkTiered refuses what is not built, as a Kafka cluster without tiered storage does.
+func checkTiered(value string) error {
+	if value == "true" {
+		return errors.New("tiered storage is not offered by this cluster")
+	}
+	return nil
+}
+
 // ConfigLogs is the topic config that fixes the number of logs of a topic. It has no
 // counterpart in Kafka.
 const ConfigLogs = "kanal.logs"
@@ -80,10 +88,18 @@ var TopicConfigs = []ConfigDef{
 		Doc: "Records between syncs." + noWork + "NATS syncs as its sync_interval says (docs/durability.md)."},
 	{Name: "flush.ms", Type: ConfigLong, Default: "9223372036854775807", Synonym: "log.flush.interval.ms", max: anyLong,
 		Doc: "Time between syncs." + noWork + "NATS syncs as its sync_interval says (docs/durability.md)."},
+	{Name: "follower.replication.throttled.replicas", Type: ConfigList, Default: "",
+		Doc: "Replicas whose replication is throttled." + noWork + "replication is JetStream's."},
 	{Name: "index.interval.bytes", Type: ConfigInt, Default: "4096", Synonym: "log.index.interval.bytes", max: anyInt,
 		Doc: "Distance of offset index entries." + noWork + "the index is Kanal's own."},
 	{Name: ConfigLogs, Type: ConfigInt, Default: "4", ReadOnly: true, min: 1, max: anyInt,
 		Doc: "Number of logs (JetStream streams) that hold the topic's partitions: partition p is in log p modulo this. Fixed when the topic is created, at most its partitions then; the default is the smaller of 4 and the partitions."},
+	{Name: "leader.replication.throttled.replicas", Type: ConfigList, Default: "",
+		Doc: "Replicas whose replication is throttled." + noWork + "replication is JetStream's."},
+	{Name: "local.retention.bytes", Type: ConfigLong, Default: "-2", min: -2, max: anyLong,
+		Doc: "retention.bytes of what is not in tiered storage; -2 for the same." + noWork + "there is no tiered storage."},
+	{Name: "local.retention.ms", Type: ConfigLong, Default: "-2", min: -2, max: anyLong,
+		Doc: "retention.ms of what is not in tiered storage; -2 for the same." + noWork + "there is no tiered storage."},
 	{Name: "max.compaction.lag.ms", Type: ConfigLong, Default: "9223372036854775807", Synonym: "log.cleaner.max.compaction.lag.ms", min: 1, max: anyLong,
 		Doc: "Longest time that a record may stay uncompacted, in milliseconds." + noWork + keeps},
 	{Name: "max.message.bytes", Type: ConfigInt, Default: "1048588", Synonym: "message.max.bytes", max: anyInt,
@@ -102,6 +118,12 @@ var TopicConfigs = []ConfigDef{
 		Doc: "Replicas that must have a record before it is acknowledged. A write always needs the quorum of its JetStream stream; nothing beyond that is asked for."},
 	{Name: "preallocate", Type: ConfigBoolean, Default: "false", Synonym: "log.preallocate",
 		Doc: "Preallocate files." + noWork + "files belong to NATS."},
+	{Name: "remote.log.copy.disable", Type: ConfigBoolean, Default: "false",
+		Doc: "Copy nothing to tiered storage." + noWork + "there is none."},
+	{Name: "remote.log.delete.on.disable", Type: ConfigBoolean, Default: "false",
+		Doc: "Delete what is in tiered storage when it is disabled." + noWork + "there is none."},
+	{Name: "remote.storage.enable", Type: ConfigBoolean, Default: "false", check: checkTiered,
+		Doc: "Tiered storage. There is none: only false is taken."},
 	{Name: "retention.bytes", Type: ConfigLong, Default: "-1", Synonym: "log.retention.bytes", min: -1, max: anyLong,
 		Doc: "Size of a partition in bytes above which its oldest records are deleted, as long as this much stays; -1 for no limit."},
 	{Name: "retention.ms", Type: ConfigLong, Default: "604800000", Synonym: "log.retention.ms", min: -1, max: anyLong,

@@ -36,6 +36,9 @@ const (
 	partitionsPerSession = 200
 )
 
+// spaceTimeout bounds how long a description waits for what JetStream says of its space.
+const spaceTimeout = 2 * time.Second
+
 // Service is one instance of the records service.
 type Service struct {
 	cfg                Config
@@ -93,7 +96,7 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	h := holder.New(late, s.reg, s.open, s.log)
 	brokers := cluster.NewBrokers()
 	api.New(api.Config{
-		Topics: s.reg, Holder: h, Addresses: brokers, MaxBatch: s.maxBatch, Log: s.log, Metrics: deps.Metrics,
+		Topics: s.reg, Holder: h, Addresses: brokers, Space: s, MaxBatch: s.maxBatch, Log: s.log, Metrics: deps.Metrics,
 		Sessions: session.NewCache(session.Limits{Sessions: s.cfg.FetchSessions, Partitions: partitionsPerSession * s.cfg.FetchSessions, Idle: sessionIdle}, time.Now),
 	}).Register(mux)
 	s.server, err = handler.NewServer(handler.Config{
@@ -134,6 +137,17 @@ func (s *Service) open(ctx context.Context, t *cluster.Topic, index int32) (*top
 // maxBatch follows from the connected server's max_payload.
 func (s *Service) maxBatch() int {
 	return topiclog.MaxBatch(log.NewStream(s.js, s.cfg.Prefix, s.cfg.Cluster, ""))
+}
+
+// Space is what JetStream may store and what is left of it, in bytes; -1 where it has no limit of its own, or does not say.
+func (s *Service) Space(ctx context.Context) (total, usable int64) {
+	ctx, cancel := context.WithTimeout(ctx, spaceTimeout)
+	defer cancel()
+	info, err := s.js.AccountInfo(ctx)
+	if err != nil || info.Limits.MaxStore < 0 {
+		return -1, -1
+	}
+	return info.Limits.MaxStore, max(0, info.Limits.MaxStore-int64(info.Store))
 }
 
 // Run serves until ctx ends and everything taken is answered, then closes the logs.

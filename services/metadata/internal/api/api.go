@@ -43,8 +43,12 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.DescribeConfigs, 0, 4, a.describeConfigs)
 	m.Handle(protocol.AlterConfigs, 0, 2, a.alterConfigs)
 	m.Handle(protocol.CreatePartitions, 0, 3, a.createPartitions)
+	m.Handle(protocol.ElectLeaders, 0, 2, a.electLeaders)
 	m.Handle(protocol.IncrementalAlterConfigs, 0, 1, a.incrementalAlterConfigs)
+	m.Handle(protocol.AlterPartitionReassignments, 0, 1, a.alterPartitionReassignments)
+	m.Handle(protocol.ListPartitionReassignments, 0, 0, a.listPartitionReassignments)
 	m.Handle(protocol.DescribeCluster, 0, 2, a.describeCluster)
+	m.Handle(protocol.DescribeTopicPartitions, 0, 0, a.describeTopicPartitions)
 }
 
 // known finds a topic by name in memory, the internal one included.

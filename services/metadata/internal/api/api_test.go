@@ -17,7 +17,8 @@ func TestVersions(t *testing.T) {
 	release := kversion.V4_1_0()
 	for _, key := range []protocol.APIKey{
 		protocol.Metadata, protocol.CreateTopics, protocol.DeleteTopics, protocol.DescribeConfigs, protocol.CreatePartitions, protocol.DescribeCluster,
-		protocol.AlterConfigs, protocol.IncrementalAlterConfigs,
+		protocol.AlterConfigs, protocol.IncrementalAlterConfigs, protocol.ElectLeaders, protocol.AlterPartitionReassignments, protocol.ListPartitionReassignments,
+		protocol.DescribeTopicPartitions,
 	} {
 		newest, ok := release.LookupMaxKeyVersion(int16(key))
 		if got := ranges[key]; !ok || got.Min != 0 || got.Max != newest {

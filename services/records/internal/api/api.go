@@ -21,6 +21,7 @@ import (
 type Topics interface {
 	Topic(name string) *cluster.Topic
 	TopicByID(id [16]byte) *cluster.Topic
+	Topics() []*cluster.Topic
 	Leader(topic string, index int32) int32
 	Info() cluster.Info
 }
@@ -31,6 +32,7 @@ type API struct {
 	holder    *holder.Holder
 	addresses Addresses
 	sessions  *session.Cache
+	space     Space
 	maxBatch  func() int // what a log can take, in bytes
 	now       func() time.Time
 	log       *slog.Logger
@@ -43,6 +45,7 @@ type Config struct {
 	Holder    *holder.Holder
 	Addresses Addresses
 	Sessions  *session.Cache
+	Space     Space
 	MaxBatch  func() int // the largest batch that storage takes, in bytes
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // may be nil
@@ -50,7 +53,7 @@ type Config struct {
 
 // New makes the apis.
 func New(cfg Config) *API {
-	a := &API{topics: cfg.Topics, holder: cfg.Holder, addresses: cfg.Addresses, sessions: cfg.Sessions, maxBatch: cfg.MaxBatch, now: time.Now, log: cfg.Log,
+	a := &API{topics: cfg.Topics, holder: cfg.Holder, addresses: cfg.Addresses, sessions: cfg.Sessions, space: cfg.Space, maxBatch: cfg.MaxBatch, now: time.Now, log: cfg.Log,
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kanal_records_parked_fetches", Help: "Fetches that wait for records."})}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(a.parked)
@@ -66,6 +69,8 @@ func (a *API) Register(mux *handler.Mux) {
 	mux.Handle(protocol.ListOffsets, 1, 10, a.listOffsets)
 	mux.Handle(protocol.DeleteRecords, 0, 2, a.deleteRecords)
 	mux.Handle(protocol.OffsetForLeaderEpoch, 2, 4, a.offsetForLeaderEpoch)
+	mux.Handle(protocol.DescribeLogDirs, 1, 4, a.describeLogDirs)
+	mux.Handle(protocol.DescribeProducers, 0, 0, a.describeProducers)
 }
 
 // place is one partition that a request is about.

@@ -48,9 +48,11 @@ func (w *world) TopicByID(id [16]byte) *cluster.Topic {
 	return nil
 }
 
-func (w *world) Info() cluster.Info                 { return cluster.Info{LeaderEpoch: w.epoch, Brokers: 2} }
-func (w *world) Leader(_ string, index int32) int32 { return index + 1 }
-func (w *world) ID() string                         { return "here" }
+func (w *world) Topics() []*cluster.Topic             { return []*cluster.Topic{w.topic} }
+func (w *world) Space(context.Context) (int64, int64) { return 100, 40 }
+func (w *world) Info() cluster.Info                   { return cluster.Info{LeaderEpoch: w.epoch, Brokers: 2} }
+func (w *world) Leader(_ string, index int32) int32   { return index + 1 }
+func (w *world) ID() string                           { return "here" }
 func (w *world) Now(listener string, n int32) (brokers []cluster.Broker) {
 	for id := range n {
 		brokers = append(brokers, cluster.Broker{ID: id + 1, Host: listener, Port: 9000 + id})
@@ -88,7 +90,7 @@ func newWorld(t *testing.T) *world {
 	done := make(chan struct{})
 	go func() { defer close(done); w.holder.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
-	w.api = New(Config{Topics: w, Holder: w.holder, Addresses: w, MaxBatch: func() int { return topiclog.MaxBatch(w.streams[0]) }, Log: quiet,
+	w.api = New(Config{Topics: w, Holder: w.holder, Addresses: w, Space: w, MaxBatch: func() int { return topiclog.MaxBatch(w.streams[0]) }, Log: quiet,
 		Sessions: session.NewCache(session.Limits{Sessions: 2, Partitions: 100, Idle: time.Minute}, time.Now)})
 	return w
 }
