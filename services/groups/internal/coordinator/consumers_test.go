@@ -165,6 +165,9 @@ func TestGroupsChangeTheirType(t *testing.T) {
 	if e := m.beat(t, c); e != nil || len(m.owned) != 12 {
 		t.Fatalf("a consumer joins an empty classic group: %v, %+v", e, m)
 	}
+	if stored := c.table.Get(groupKey("g")); stored != nil {
+		t.Errorf("what is left of the classic group: %s", stored)
+	}
 	if l := listed(); l != (Listed{"g", "consumer", TypeConsumer, "Stable"}) {
 		t.Errorf("listed as %+v", l)
 	}
