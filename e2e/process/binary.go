@@ -82,8 +82,12 @@ func Binary(t testing.TB, name string) string {
 	return filepath.Join(folder, name)
 }
 
-// Main runs the tests of a package and removes what Binary built.
+// Main runs the tests of a package and removes what Binary built. Where the
+// process was started as a NATS server it is that instead.
 func Main(m *testing.M) int {
+	if role := os.Getenv(natsRole); role != "" {
+		return serveNATS(role)
+	}
 	code := m.Run()
 	if temporary != "" {
 		_ = os.RemoveAll(temporary) // among temporary files anyway

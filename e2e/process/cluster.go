@@ -75,14 +75,11 @@ func (c *Cluster) Replace(t testing.TB, service string, i int) {
 	c.Instances[service][i] = p
 }
 
-// StartNATS runs a NATS server as Kanal ships it: with JetStream, syncing before
-// it acknowledges.
+// StartNATS runs a NATS server in this process as Kanal ships it: with
+// JetStream, syncing before it acknowledges.
 func StartNATS(t testing.TB) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: Ports(t, 1), NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, MaxPayload: 16 << 20,
-	})
+	s, err := server.NewServer(natsOptions(Ports(t, 1), t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}

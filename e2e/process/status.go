@@ -1,11 +1,13 @@
 package process
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,4 +92,33 @@ func dial(t testing.TB, p *Process, addr string) {
 		t.Fatalf("%s said that it is ready: %v", p, err)
 	}
 	_ = c.Close() // nothing was sent
+}
+
+// waitListening waits until the process has opened a port.
+func (p *Process) waitListening(t testing.TB, port int) {
+	t.Helper()
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	Poll(t, StartLimit, p.String()+" listens on "+addr, func() error {
+		select {
+		case <-p.ended:
+			return Hopeless(errors.New("it has ended: " + p.Log()))
+		default:
+		}
+		c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+		if err == nil {
+			_ = c.Close() // nothing was sent
+		}
+		return err
+	})
+}
+
+// Logged calls f with every line that the process has logged as JSON, as far as
+// it is still kept, oldest first.
+func (p *Process) Logged(f func(line map[string]any)) {
+	for line := range strings.Lines(p.Log()) {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil {
+			f(fields)
+		}
+	}
 }

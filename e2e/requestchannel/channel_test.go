@@ -396,6 +396,73 @@ func TestDeadHandlersRequestsAreRedelivered(t *testing.T) {
 	}
 }
 
+// A long poll whose frame is no longer kept cannot be given to another when its
+// handler dies: its connection closes.
+func TestParkedFramesAboveTheBudgetAreLetGo(t *testing.T) {
+	url := natsServer(t, -1).ClientURL()
+	victim := newInstance(t, url, "poll", func(c *rc.ServerConfig) { c.DrainTimeout = 50 * time.Millisecond }, func(_ *instance, in *rc.Incoming) {
+		in.Park(time.Minute)
+		<-in.Done()
+	})
+	f := newFrontEnd(t, url, func(c *rc.ChannelConfig) { c.ParkedMaxBytes = 3 })
+	kept := f.send(t, "poll", 0, []byte("one"))
+	eventually(t, "the first is parked", func() bool { return victim.taken.Load() == 1 })
+	letGo := f.send(t, "poll", 0, []byte("two"))
+	eventually(t, "both are parked", func() bool { return victim.taken.Load() == 2 })
+	newInstance(t, url, "poll", nil, echo)
+	victim.nc.Close()
+	if o := f.answer(t, kept); string(o.Frame) != "one" {
+		t.Fatalf("%+v", o)
+	}
+	if o := f.answer(t, letGo); o.Kind != rc.CloseConnection || o.Reason != rc.ClosedFrameLetGo {
+		t.Fatalf("%+v", o)
+	}
+}
+
+// What a handler has in hand when it loses NATS is given to others: it knows
+// when it is back. What comes then is its own.
+func TestOvertakenAfterAReconnect(t *testing.T) {
+	s := natsServer(t, -1)
+	url := s.ClientURL()
+	var mu sync.Mutex
+	var taken []*rc.Incoming
+	i := newInstance(t, url, "work", nil, func(i *instance, in *rc.Incoming) {
+		if in.Overtaken() {
+			t.Error("overtaken at once")
+		}
+		mu.Lock()
+		taken = append(taken, in)
+		first := len(taken) == 1
+		mu.Unlock()
+		if first {
+			<-in.Done()
+			return
+		}
+		echo(i, in)
+	})
+	f := newFrontEnd(t, url, nil)
+	token := f.send(t, "work", 0, []byte("x"))
+	eventually(t, "it has the request", func() bool { return i.taken.Load() == 1 })
+	var port int
+	if _, err := fmt.Sscan(s.Addr().String()[len("127.0.0.1:"):], &port); err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+	natsServer(t, port)
+	if o := f.answer(t, token); string(o.Frame) != "x" {
+		t.Fatalf("%+v", o)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !taken[0].Overtaken() || !rc.Overtaken(taken[0]) {
+		t.Error("the first does not know that it was given away")
+	}
+	if !taken[len(taken)-1].Redelivered {
+		t.Error("the last is not marked as redelivered")
+	}
+}
+
 // A handler that stops hands everything over: nothing is redelivered, because
 // nothing was lost.
 func TestDrainLosesNothing(t *testing.T) {

@@ -111,9 +111,9 @@ func throw(t *testing.T, on target, input []byte, hangUp bool) {
 
 // throwNoise sends random bytes, whole and in pieces, and hangs up.
 func throwNoise(t *testing.T, on target) {
-	n := seed(t)
+	n := process.Seed(t)
 	r := rand.New(rand.NewPCG(n, 0))
-	for range pick(200, 5000) {
+	for range process.Rounds(200, 5000) {
 		b := make([]byte, 1+r.IntN(200))
 		for i := range b {
 			b[i] = byte(r.Uint32())

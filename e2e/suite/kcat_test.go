@@ -187,7 +187,7 @@ func kcatLargeMessage(t *testing.T, on target) {
 
 func kcatManyMessages(t *testing.T, on target) {
 	needKcat(t)
-	n := pick(100_000, 1_000_000)
+	n := process.Rounds(100_000, 1_000_000)
 	topic := newTopic(t, on, 4)
 	in, out := io.Pipe()
 	go func() {

@@ -83,7 +83,7 @@ func (l *load) finish(t *testing.T) {
 // through all of it, and each round has one of its own; what is acknowledged
 // stays where it was acknowledged, once.
 func TestKill(t *testing.T) {
-	n := seed(t)
+	n := process.Seed(t)
 	r := rand.New(rand.NewPCG(n, 0))
 	s := process.StartStandalone(t, nil)
 	on := target{s.Bootstrap, 1, s.Process}
@@ -92,7 +92,7 @@ func TestKill(t *testing.T) {
 	perRound := newTopic(t, on, partitions)
 	checked := starts(partitions)
 	var all []*load
-	for round := range pick(5, 50) {
+	for round := range process.Rounds(5, 50) {
 		own := startLoad(t, on, perRound, fmt.Sprint(round))
 		all = append(all, own)
 		through.advance(t, 50, partitions, "in this round")

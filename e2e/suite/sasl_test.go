@@ -311,7 +311,7 @@ func produceWhileSessionsEnd(t *testing.T, s *secured, m sasl.Mechanism) {
 	cl := newClient(t, s.target, kgo.SASL(m), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("sessions"),
 		kgo.RecordRetries(0), kgo.DisableIdempotentWrite(), kgo.ProducerLinger(0))
 	sent := 0
-	for end := time.Now().Add(time.Duration(pick(7, 30)) * time.Second); time.Now().Before(end); sent++ {
+	for end := time.Now().Add(time.Duration(process.Rounds(7, 30)) * time.Second); time.Now().Before(end); sent++ {
 		if err := cl.ProduceSync(limited(t, time.Minute), kgo.StringRecord(fmt.Sprint(sent))).FirstErr(); err != nil {
 			t.Fatalf("record %d: %v", sent, err)
 		}

@@ -7,7 +7,6 @@ package suite
 import (
 	"context"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -79,29 +78,6 @@ func TestProcesses(t *testing.T) {
 			p.Stop(t)
 		}
 	}
-}
-
-// long tells whether this is a run of scripts/long.
-var long = os.Getenv("KANAL_TEST_LONG") != ""
-
-// pick is few in scripts/test and many in scripts/long.
-func pick(few, many int) int {
-	if long {
-		return many
-	}
-	return few
-}
-
-// seed is where a test's randomness starts: KANAL_TEST_SEED, else the clock.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	n, err := strconv.ParseUint(os.Getenv("KANAL_TEST_SEED"), 10, 64)
-	if err != nil {
-		n = uint64(time.Now().UnixNano())
-	}
-	// To standard output too, where scripts show it while the test runs.
-	_, _ = os.Stdout.WriteString("seed of " + t.Name() + ": " + strconv.FormatUint(n, 10) + "\n")
-	return n
 }
 
 // limited is the test's context with a limit.

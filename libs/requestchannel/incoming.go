@@ -18,6 +18,7 @@ type Incoming struct {
 	server *Server
 	reply  string
 	end    time.Time // the front end's deadline by our clock
+	life   uint64    // of the server when it took this
 
 	mu       sync.Mutex
 	started  time.Time
@@ -78,6 +79,22 @@ func (in *Incoming) cancel(err error) {
 		close(in.done)
 		in.timer.Stop()
 	}
+}
+
+// Overtaken tells whether the request may have been given to another instance
+// since it was taken: this process slept, or was cut off from NATS. What is not
+// safe to repeat is not to be executed then. Ask in the same step as the
+// decision that a conditional write rests on: whoever sleeps between that step
+// and the write has the write refused, if another has written meanwhile.
+func (in *Incoming) Overtaken() bool {
+	return in.server != nil && in.server.presence.overtaken(in.life) // nil: made by hand
+}
+
+// Overtaken is Incoming.Overtaken for the context of a request; other contexts
+// are never overtaken.
+func Overtaken(ctx context.Context) bool {
+	in, ok := ctx.(interface{ Overtaken() bool })
+	return ok && in.Overtaken()
 }
 
 // Start stamps the moment the request begins to run.

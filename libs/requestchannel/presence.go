@@ -22,8 +22,12 @@ type presence struct {
 	published map[uint64]time.Time
 	// least is the number below which requests are stale whatever their age:
 	// they were buffered from before a reconnect.
-	least     uint64
-	session   uint64
+	least   uint64
+	session uint64
+	// life changes when front ends may have taken this instance for lost, and
+	// given to others what it holds: it was silent for long, or reconnected.
+	life      uint64
+	last      time.Time // of the announcements
 	frontEnds int
 }
 
@@ -109,6 +113,7 @@ func (p *presence) afterReconnect() {
 	p.mu.Lock()
 	p.least = p.number + 1
 	p.session++
+	p.life++
 	p.mu.Unlock()
 	p.announce()
 }
@@ -124,6 +129,10 @@ func (p *presence) gone() {
 func (p *presence) announce() uint64 {
 	now := time.Now()
 	p.mu.Lock()
+	if p.silent(now) {
+		p.life++
+	}
+	p.last = now
 	p.number++
 	p.frontEnds = len(p.s.view.FrontEnds())
 	p.published[p.number] = now
@@ -160,4 +169,25 @@ func (p *presence) stale(number uint64, now time.Time) bool {
 	defer p.mu.Unlock()
 	at, known := p.published[number]
 	return !known || number < p.least || now.Sub(at) > AnnouncementTimeout || p.state != StateReady
+}
+
+// silent tells whether the last announcement is so old that a front end may not
+// have heard of this instance for AnnouncementTimeout.
+func (p *presence) silent(now time.Time) bool {
+	return !p.last.IsZero() && now.Sub(p.last) > AnnouncementTimeout*3/4
+}
+
+// overtaken tells whether front ends may have given to others what was taken in
+// a life.
+func (p *presence) overtaken(life uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life != life || p.silent(time.Now())
+}
+
+// present is the life that a request is taken in.
+func (p *presence) present() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.life
 }

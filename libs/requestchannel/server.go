@@ -132,7 +132,7 @@ func (s *Server) receive(m *nats.Msg) {
 }
 
 func (s *Server) receiveRequest(m *nats.Msg) {
-	in := &Incoming{server: s, reply: m.Reply, Received: time.Now()}
+	in := &Incoming{server: s, reply: m.Reply, Received: time.Now(), life: s.presence.present()}
 	if err := s.parse(m.Data, &in.Request); err != nil {
 		s.cfg.Metrics.invalid()
 		s.log.Warn("ignored an invalid request", "reply", m.Reply, "err", err)

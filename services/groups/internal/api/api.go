@@ -95,7 +95,7 @@ func (a *API) on(r *handler.Request, id string, f func(*coordinator.Coordinator)
 		switch {
 		case e != kerr.NotCoordinator || attempt == maxAttempts:
 			return e, nil
-		case r.Err() != nil: // nobody waits, or this instance is leaving and nobody else is known
+		case r.Err() != nil || r.Overtaken(): // nobody waits, or this instance is leaving and nobody else is known, or another has it
 			return nil, a.giveBack(id)
 		}
 		select {

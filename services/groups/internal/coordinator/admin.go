@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kanal/libs/log"
+	"kanal/libs/requestchannel"
 	"kanal/services/groups/internal/group"
 )
 
@@ -46,6 +47,10 @@ func (c *Coordinator) Delete(ctx context.Context, groupID string) *kerr.Error {
 	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) {
 		var try func()
 		try = func() {
+			if requestchannel.Overtaken(ctx) {
+				answer(kerr.NotCoordinator)
+				return
+			}
 			e := c.groups[groupID]
 			if e == nil {
 				c.settle(kerr.GroupIDNotFound, answer, try)
@@ -102,6 +107,10 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, groupID string, partiti
 	a := ask(ctx, c, answered{e: kerr.NotCoordinator}, func(answer func(answered)) {
 		var try func()
 		try = func() {
+			if requestchannel.Overtaken(ctx) {
+				answer(answered{e: kerr.NotCoordinator})
+				return
+			}
 			e := c.groups[groupID]
 			refused, each := checkDeleteOffsets(e, partitions)
 			finish := func(failed *kerr.Error) { answer(answered{failed, each}) }

@@ -106,7 +106,7 @@ func TestExpiryWaitsForCommits(t *testing.T) {
 	}
 	done := make(chan struct{})
 	c.do(func() {
-		c.commit("g", commitOf(2), func(e *kerr.Error) {
+		c.commit(t.Context(), "g", commitOf(2), func(e *kerr.Error) {
 			if e != nil {
 				t.Error(e)
 			}

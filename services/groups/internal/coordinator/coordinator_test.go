@@ -169,6 +169,34 @@ func TestRefusalsRestOnTheLog(t *testing.T) {
 	}
 }
 
+// overtakenBy is the context of a request that another instance has by now.
+type overtakenBy struct{ context.Context }
+
+func (overtakenBy) Overtaken() bool { return true }
+
+// A holder that slept does not commit, behind what came after it, what it had
+// in hand: offsets never go back.
+func TestOvertakenCommitsAreNotMade(t *testing.T) {
+	s := logtest.NewStream(1, logtest.Faults{LostFeed: 1}) // nobody tells the old one
+	old := openDeaf(t, s)
+	young := open(t, s, nil)
+	for _, n := range []int64{5, 6} {
+		if e := young.Commit(t.Context(), "g", commitOf(n)); e != nil {
+			t.Fatal(e)
+		}
+	}
+	ctx := overtakenBy{t.Context()}
+	if e := old.Commit(ctx, "g", commitOf(5)); e != kerr.NotCoordinator {
+		t.Errorf("a commit that was overtaken ended with %v", e)
+	}
+	if e := old.Delete(ctx, "g"); e != kerr.NotCoordinator {
+		t.Errorf("a deletion that was overtaken ended with %v", e)
+	}
+	if got := offset(t, old, "g"); got != 6 {
+		t.Errorf("6 was committed, then 5 by one that slept: %d", got)
+	}
+}
+
 // A message about one group leaves the memory of the others alone; the group
 // that it is about sends those who wait elsewhere.
 func TestForeignMessages(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"kanal/libs/log"
+	"kanal/libs/requestchannel"
 )
 
 // Commit is what a member, or somebody without membership, commits.
@@ -19,11 +20,15 @@ type Commit struct {
 
 // Commit stores offsets; the error is of all of them.
 func (c *Coordinator) Commit(ctx context.Context, groupID string, q *Commit) *kerr.Error {
-	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) { c.commit(groupID, q, answer) })
+	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) { c.commit(ctx, groupID, q, answer) })
 }
 
-func (c *Coordinator) commit(groupID string, q *Commit, answer func(*kerr.Error)) {
-	again := func() { c.commit(groupID, q, answer) }
+func (c *Coordinator) commit(ctx context.Context, groupID string, q *Commit, answer func(*kerr.Error)) {
+	if requestchannel.Overtaken(ctx) { // what came after it may be in the log already
+		answer(kerr.NotCoordinator)
+		return
+	}
+	again := func() { c.commit(ctx, groupID, q, answer) }
 	if e := c.checkCommit(groupID, q); e != nil || len(q.Offsets) == 0 {
 		c.settle(e, answer, again)
 		return

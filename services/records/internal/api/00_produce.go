@@ -59,7 +59,7 @@ func (a *API) produce(ctx context.Context, r *handler.Request) (kmsg.Response, e
 			refuseRepeats(tasks)
 		}
 		began := a.now()
-		a.appendAll(ctx, q, tasks)
+		a.appendAll(ctx, r, q, tasks)
 		r.Waited(a.now().Sub(began))
 	}
 	a.hintLeaders(r, q.Version, resp, tasks)
@@ -136,10 +136,11 @@ func refuseRepeats(tasks []produceTask) {
 }
 
 // appendAll validates and appends every partition's batch, and waits for the outcomes.
-func (a *API) appendAll(ctx context.Context, q *kmsg.ProduceRequest, tasks []produceTask) {
+func (a *API) appendAll(ctx context.Context, r *handler.Request, q *kmsg.ProduceRequest, tasks []produceTask) {
 	done := make(chan *topiclog.Append, len(tasks))
 	limit := time.NewTimer(patience(q.TimeoutMillis))
 	defer limit.Stop()
+	overtaken := r.Overtaken
 	byAppend, waiting := map[*topiclog.Append]*produceTask{}, 0
 	for i := range tasks {
 		t := &tasks[i]
@@ -149,7 +150,7 @@ func (a *API) appendAll(ctx context.Context, q *kmsg.ProduceRequest, tasks []pro
 		if t.log = a.logOf(ctx, &t.place); t.log == nil {
 			continue
 		}
-		t.append.Partition, t.append.Done = t.partition, done
+		t.append.Partition, t.append.Done, t.append.Overtaken = t.partition, done, overtaken
 		t.waiting = true
 		byAppend[&t.append] = t
 		waiting++

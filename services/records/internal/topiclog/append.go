@@ -16,6 +16,9 @@ type Append struct {
 	Partition int32
 	Batch     batch.Batch    // validated; not modified
 	Done      chan<- *Append // has room for it: the log never waits
+	// Overtaken, if set, tells whether somebody else may have been given this to
+	// append; it ends with ErrCanceled then. It is asked with every decision.
+	Overtaken func() bool
 
 	Base  int64 // offset of the first record
 	Start int64 // the partition's log start offset

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -346,6 +347,32 @@ func TestFindByTime(t *testing.T) {
 }
 
 // A holder that was cut off from the feed and the stream's last records refuses nothing that the log does not confirm.
+// An instance slept while another appended what its producer sent next: when it
+// wakes, what it had in hand, which has no sequence numbers, is not appended
+// behind.
+func TestOvertakenBatchesAreNotAppended(t *testing.T) {
+	s := logtest.NewStream(1, logtest.Faults{LostFeed: 1})
+	deaf := func(c *log.Config) { c.Silence = time.Hour }
+	g := &gate{s, make(chan struct{})}
+	old, fresh := open(t, g, nil, deaf), open(t, s, nil, deaf)
+	var slept atomic.Bool
+	done := make(chan *topiclog.Append, 2)
+	for range 2 { // one is on its way, one waits for its turn
+		old.Append(&topiclog.Append{Batch: plain(1, nil), Done: done, Overtaken: slept.Load})
+	}
+	mustAppend(t, fresh, 0, plain(1, nil))
+	slept.Store(true)
+	close(g.open)
+	for range 2 {
+		if got := <-done; !errors.Is(got.Err, topiclog.ErrCanceled) {
+			t.Fatalf("an overtaken batch ended with %v at %d", got.Err, got.Base)
+		}
+	}
+	if base := mustAppend(t, old, 0, plain(1, nil)); base != 1 {
+		t.Fatalf("the next batch stands at %d", base)
+	}
+}
+
 func TestRefusalsRestOnAConfirmedTail(t *testing.T) {
 	s := logtest.NewStream(1, logtest.Faults{LostFeed: 1})
 	deaf := func(c *log.Config) { c.Silence = time.Hour }

@@ -111,7 +111,7 @@ func (l *Log) decideAppends(limit, most int) {
 	for ; n < len(b.waiting); n++ {
 		a := b.waiting[n]
 		switch {
-		case a.canceled.Load():
+		case a.canceled.Load() || a.Overtaken != nil && a.Overtaken():
 			a.end(ErrCanceled)
 		case bodySize(1, len(a.Batch)) > most:
 			a.end(fmt.Errorf("%w: batch of %d bytes", log.ErrTooLarge, len(a.Batch)))
