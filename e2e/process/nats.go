@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 	"time"
@@ -78,9 +79,9 @@ func (n *NATS) Start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Process = &Process{Name: "nats-server"}
+	n.Process = &Process{Name: "nats-server", cmd: exec.Command(path)}
 	n.URL = "nats://" + n.Address()
-	n.run(t, n.owner, path, Env{natsRole: string(role)})
+	n.Process.start(t, n.owner, Env{natsRole: string(role)})
 	n.waitListening(t, n.options.Port)
 }
 

@@ -58,7 +58,7 @@ func (w *watch) seen(t *testing.T) map[int]int64 {
 // starts reads nothing that was committed before.
 func TestKcatMembersKilled(t *testing.T) {
 	needKcat(t)
-	n := seed(t)
+	n := process.Seed(t)
 	r := rand.New(rand.NewPCG(n, 0))
 	s := process.StartStandalone(t, process.Env{"KANAL_GROUPS_MIN_SESSION_TIMEOUT": "500ms"})
 	on := target{s.Bootstrap, 1, s.Process}
@@ -81,7 +81,7 @@ func TestKcatMembersKilled(t *testing.T) {
 	for i := range live {
 		live[i] = start()
 	}
-	rounds := pick(8, 150)
+	rounds := process.Rounds(8, 150)
 	for round := range rounds {
 		produceNumbers(t, on, topic, round*200, (round+1)*200)
 		if round%3 == 2 { // let the group get somewhere
