@@ -37,6 +37,11 @@ func serve(name string) error {
 	if err != nil {
 		return err
 	}
+	stop, err := peer.Profile(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	addr, err := start()
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
@@ -63,8 +68,8 @@ type Server struct {
 	out  *bufio.Reader
 }
 
-// Start runs a peer by name.
-func Start(name string) (*Server, error) {
+// Start runs a peer by name, with more environment of the form NAME=value.
+func Start(name string, env ...string) (*Server, error) {
 	if _, err := peer.Find(name); err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func Start(name string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cmd: exec.Command(self)}
-	s.cmd.Env, s.cmd.Stderr = append(os.Environ(), variable+"="+name), os.Stderr
+	s.cmd.Env, s.cmd.Stderr = append(append(os.Environ(), variable+"="+name), env...), os.Stderr
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -97,6 +102,9 @@ func (s *Server) Stop() {
 	_ = s.in.Close()
 	_ = s.cmd.Wait() // it may have failed, which its standard error tells
 }
+
+// Signal sends a signal to the process.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 
 // CPU is the processor time that the process has used, in steps of 10 ms.
 func (s *Server) CPU() (time.Duration, error) { return processorTime(s.cmd.Process.Pid) }

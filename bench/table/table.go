@@ -26,6 +26,15 @@ func Spread(figures []float64) string {
 	return fmt.Sprintf("%.2f-%.2f", slices.Min(figures)/m, slices.Max(figures)/m)
 }
 
+// Ratio is the median of each round's ratio: the two figures of a round shared the moment.
+func Ratio(ours, theirs []float64) float64 {
+	each := make([]float64, len(theirs))
+	for i := range theirs {
+		each[i] = ours[i] / theirs[i]
+	}
+	return Median(each)
+}
+
 // Write prints rows under a header, as a table of Markdown that is aligned for reading.
 func Write(w io.Writer, header []string, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)

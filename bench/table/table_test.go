@@ -22,6 +22,13 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+// Ratios are of pairs: the machine was slow in the second round, for both.
+func TestRatio(t *testing.T) {
+	if r := Ratio([]float64{50, 10, 60}, []float64{100, 20, 100}); r != 0.5 {
+		t.Error(r)
+	}
+}
+
 func TestWrite(t *testing.T) {
 	var b strings.Builder
 	if err := Write(&b, []string{"peer", "rate"}, [][]string{{"kanal", "1"}}); err != nil {

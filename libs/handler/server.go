@@ -46,18 +46,35 @@ func NewServer(cfg Config, mux *Mux, nc, large *nats.Conn, log *slog.Logger, reg
 // NewRawServer makes an instance whose serve function gets requests undecoded,
 // one goroutine each: for protocols other than Kafka's.
 func NewRawServer(cfg requestchannel.ServerConfig, serve func(*requestchannel.Incoming), nc, large *nats.Conn, log *slog.Logger) (*Server, error) {
-	s := new(Server)
-	s.pool = newPool(func(in *requestchannel.Incoming) {
+	s := newServer(serve)
+	return s, s.open(cfg, s.pool.submit, nc, large, log)
+}
+
+// NewInlineServer is NewRawServer for a serve function that never waits: it runs
+// where requests arrive, which saves each of them the way to a goroutine and
+// lets answers share a write. Large ones, which take their time, still get one.
+func NewInlineServer(cfg requestchannel.ServerConfig, serve func(*requestchannel.Incoming), nc, large *nats.Conn, log *slog.Logger) (*Server, error) {
+	s := newServer(serve)
+	return s, s.open(cfg, func(in *requestchannel.Incoming) {
+		if len(in.Frame) > requestchannel.LargeFrame {
+			s.pool.submit(in)
+		} else {
+			s.pool.run(in)
+		}
+	}, nc, large, log)
+}
+
+func newServer(serve func(*requestchannel.Incoming)) *Server {
+	return &Server{pool: newPool(func(in *requestchannel.Incoming) {
 		in.Start()
 		defer in.Finish()
 		serve(in)
-	})
-	channel, err := requestchannel.NewServer(cfg, nc, large, s.pool.submit, log)
-	if err != nil {
-		return nil, err
-	}
-	s.channel = channel
-	return s, nil
+	})}
+}
+
+func (s *Server) open(cfg requestchannel.ServerConfig, take func(*requestchannel.Incoming), nc, large *nats.Conn, log *slog.Logger) (err error) {
+	s.channel, err = requestchannel.NewServer(cfg, nc, large, take, log)
+	return err
 }
 
 // ID is the id of this instance.

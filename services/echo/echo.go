@@ -39,7 +39,7 @@ func New(cfg Config, deps service.Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := handler.NewRawServer(requestchannel.ServerConfig{
+	server, err := handler.NewInlineServer(requestchannel.ServerConfig{
 		Subjects: requestchannel.Subjects{Prefix: cfg.Prefix, Cluster: cfg.Cluster},
 		Service:  "echo", Release: service.Release, Window: cfg.Window, DrainTimeout: cfg.DrainTimeout,
 		Metrics: requestchannel.NewServerMetrics(deps.Metrics, "echo"),

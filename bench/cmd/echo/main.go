@@ -132,11 +132,4 @@ func report(cfg loadgen.Config, peers []string, got map[string]*figures) error {
 	}, rows)
 }
 
-// ratio is taken of each round's pair, which shared the moment, and then its median.
-func ratio(ours, theirs []float64) string {
-	var each []float64
-	for i := range theirs {
-		each = append(each, ours[i]/theirs[i])
-	}
-	return fmt.Sprintf("%.2f", table.Median(each))
-}
+func ratio(ours, theirs []float64) string { return fmt.Sprintf("%.2f", table.Ratio(ours, theirs)) }
