@@ -86,13 +86,13 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 		return
 	}
 	p.state, p.wasParked = parked, true
-	p.instance.outstanding--
+	p.instance.gave(p)
 	p.instance.parked++
 	p.metrics.parked++
 	p.deadline = d.now + int64(deadline)
 	d.wheel.remove(p)
 	d.wheel.add(p)
-	d.c.cfg.Budget.Release(p.size)
+	p.route.budget.Release(p.size)
 	d.parked += int64(p.size)
 	d.c.cfg.Metrics.parked.Inc()
 	if d.parked > d.c.cfg.ParkedMaxBytes {

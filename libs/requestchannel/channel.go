@@ -21,10 +21,15 @@ type ChannelConfig struct {
 	// QueuedMaxRequests bounds the requests of one route that wait for a window
 	// (queued.max.requests).
 	QueuedMaxRequests int
+	// QueuedMaxBytes bounds the frames of those; 0 or less: nothing does.
+	QueuedMaxBytes int64
 	// Budget counts the frames held until their outcome, parked ones apart
 	// (queued.max.request.bytes); nil: nobody does. It refuses nothing here: who
 	// reads from clients asks it before reading.
 	Budget Budget
+	// PrivilegedBudget counts those of privileged listeners instead; nil: nobody
+	// does.
+	PrivilegedBudget Budget
 	// ParkedMaxBytes bounds the frames of parked long polls. Above it a frame is
 	// let go, and its connection closes if its handler dies.
 	ParkedMaxBytes int64
@@ -74,11 +79,12 @@ type Call struct {
 	Route            *Route
 	Processor        int
 	Token            uint64
+	Client           uint32 // whose it is, as a hash: queues are fair between clients
 	APIKey           protocol.APIKey
 	APIVersion       int16
 	Broker           int32
 	SecurityProtocol SecurityProtocol
-	Privileged       bool
+	Privileged       bool   // of a privileged listener: it goes by routes of its own
 	Origin           []byte // as AppendOrigin made it; kept until the end, so it must not change
 	Frame            []byte // without size bytes; copied
 	Body             int    // where the body begins in Frame
@@ -141,6 +147,12 @@ func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Lo
 	if cfg.Budget == nil {
 		cfg.Budget = unbounded{}
 	}
+	if cfg.PrivilegedBudget == nil {
+		cfg.PrivilegedBudget = unbounded{}
+	}
+	if cfg.QueuedMaxBytes <= 0 {
+		cfg.QueuedMaxBytes = oneRequest - 1
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = newChannelMetrics()
 	}
@@ -160,6 +172,7 @@ func (c *Channel) View() *View { return c.view }
 // processor is resumed when there is some. It is called on the processor's loop.
 func (c *Channel) Submit(call *Call) bool {
 	lane := c.lanes.Load().of(call.Processor)
+	call.Route = call.Route.of(call.Privileged)
 	if !c.admit(call) {
 		lane.waiting.Store(true)
 		// Room may have come between the refusal and the flag; nobody would tell.
@@ -187,11 +200,10 @@ func (c *Channel) Own(call *Call, responseSize int) *Pending {
 
 // admit counts a call in if there is room for it.
 func (c *Channel) admit(call *Call) bool {
-	if int(call.Route.queued.Add(1)) > c.cfg.QueuedMaxRequests {
-		call.Route.queued.Add(-1)
+	if !call.Route.waiting.enter(call.Client, len(call.Frame)) {
 		return false
 	}
-	c.cfg.Budget.Hold(len(call.Frame))
+	call.Route.budget.Hold(len(call.Frame))
 	c.inside.Add(1)
 	return true
 }

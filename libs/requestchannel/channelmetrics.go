@@ -137,6 +137,9 @@ func (q queueCollector) Describe(descs chan<- *prometheus.Desc) { descs <- queue
 
 func (q queueCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, r := range q.c.table.Load().routes.all() {
-		metrics <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(r.queued.Load()), r.service)
+		if !r.privileged {
+			n := r.waiting.all.requests() + r.twin.waiting.all.requests()
+			metrics <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(n), r.name)
+		}
 	}
 }

@@ -36,38 +36,34 @@ func (d *dispatcher) refreshNumbers() {
 	})
 }
 
-// dispatchRoute empties a route's queues as far as windows allow; false when
-// NATS took no more.
+// dispatchRoute empties a route's queues as far as windows allow, one request of
+// each in turn; false when NATS took no more.
 func (d *dispatcher) dispatchRoute(r *Route) bool {
-	kept := r.ready[:0]
-	for n, q := range r.ready {
-		if !d.dispatchQueue(r, q) {
-			r.ready = append(kept, r.ready[n:]...)
-			return false
+	turns, wait := r.ready, r.spare[:0]
+	taken := true
+	for n := 0; n < len(turns); n++ {
+		q := turns[n]
+		i := d.takerOf(r, q)
+		if i == nil {
+			wait = append(wait, q)
+			continue
 		}
+		if taken = d.send(q.peek(), i); !taken {
+			wait = append(wait, turns[n:]...)
+			break
+		}
+		p := q.pop()
+		p.queue = nil
+		d.leave(p)
 		if q.len() > 0 {
-			kept = append(kept, q)
+			turns = append(turns, q)
 		} else {
 			r.forget(q)
 		}
 	}
-	r.ready = kept
-	return true
-}
-
-func (d *dispatcher) dispatchQueue(r *Route, q *fifo) bool {
-	for q.len() > 0 {
-		i := d.takerOf(r, q)
-		if i == nil {
-			return true
-		}
-		if !d.send(q.peek(), i) {
-			return false
-		}
-		q.pop().queue = nil
-		r.queued.Add(-1)
-	}
-	return true
+	clear(turns)
+	r.ready, r.spare = wait, turns[:0]
+	return taken
 }
 
 // takerOf is the instance that the next request of q goes to, nil if it has to
@@ -82,7 +78,7 @@ func (d *dispatcher) takerOf(r *Route, q *fifo) *instance {
 	default:
 		return r.leastOutstanding()
 	}
-	if i == nil || !i.open() {
+	if i == nil || !i.open(r.privileged) {
 		return nil
 	}
 	return i
@@ -92,7 +88,7 @@ func (d *dispatcher) takerOf(r *Route, q *fifo) *instance {
 // is looked up once per queue and view.
 func (d *dispatcher) holder(r *Route, q *fifo) *instance {
 	if q.holder == nil || q.view != d.views || q.key.instance != "" {
-		id, _ := d.c.view.Holder(r.service, q.peek().Broker)
+		id, _ := d.c.view.Holder(r.name, q.peek().Broker)
 		q.holder, q.view = d.instances[id], d.views
 	}
 	return q.holder
@@ -121,7 +117,7 @@ func (d *dispatcher) send(p *Pending, i *instance) bool {
 		d.sender.send(i.subject, p.message, p.header)
 	}
 	p.instance, p.state, p.dispatched = i, outstanding, d.now
-	i.outstanding++
+	i.took(p)
 	if i.outstanding == 1 {
 		i.heard = d.now // silence begins to count now
 	}

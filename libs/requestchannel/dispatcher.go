@@ -32,11 +32,16 @@ type dispatcher struct {
 	heard     uint64 // announcements whose numbers are known
 	endPolls  bool   // long polls are answered at once
 	views     uint64 // counts changes of the view
+	left      bool   // a request left its queue in this pass
+	next      int    // of the lanes that are resumed, who is first
+	// privileged tells that there were requests of privileged listeners: parts of
+	// the windows are kept for them from then on.
+	privileged bool
 }
 
 func (d *dispatcher) init(c *Channel) {
 	*d = dispatcher{
-		c: c, routes: &routes{m: map[string]*Route{}}, known: maps.Clone(c.cfg.Known),
+		c: c, routes: &routes{cfg: &c.cfg, m: map[string]*Route{}}, known: maps.Clone(c.cfg.Known),
 		instances: map[string]*instance{}, bySubject: map[string]*instance{},
 		pendings: map[uint64]*Pending{}, byConn: map[connKey]*Pending{}, redirects: map[connKey]map[*Route]string{},
 	}
@@ -121,6 +126,9 @@ func (d *dispatcher) processReconnect() {
 func (d *dispatcher) processSubmitted() {
 	for _, p := range d.in.submitted {
 		d.begin(p)
+		if p.Privileged && !d.privileged {
+			d.keepWindows()
+		}
 		d.byConn[p.conn()] = p
 		d.wheel.add(p)
 		if to, redirected := d.redirects[p.conn()][p.route]; redirected && d.takesRedirects(to) {
@@ -132,7 +140,7 @@ func (d *dispatcher) processSubmitted() {
 
 // begin takes p in, until finish.
 func (d *dispatcher) begin(p *Pending) {
-	p.metrics = d.c.cfg.Metrics.of(p.route.service, p.APIKey)
+	p.metrics = d.c.cfg.Metrics.of(p.route.name, p.APIKey)
 	p.metrics.underWay.add(p)
 	d.pendings[p.ID] = p
 }
@@ -184,7 +192,7 @@ func (d *dispatcher) cancel(p *Pending, half bool) {
 func (d *dispatcher) processTimers() {
 	d.wheel.expire(d.now, func(p *Pending) {
 		d.cancel(p, false)
-		d.c.log.Warn("closed a connection: no answer before the deadline", "api", p.APIKey, "service", p.route.service, "waited", time.Duration(d.now-p.received), "queued", p.state == queued)
+		d.c.log.Warn("closed a connection: no answer before the deadline", "api", p.APIKey, "service", p.route.name, "waited", time.Duration(d.now-p.received), "queued", p.state == queued)
 		d.outcome(p, Outcome{Kind: CloseConnection, Reason: ClosedByDeadline})
 	})
 	if d.now-d.ticked >= int64(d.c.cfg.ProbeInterval) {
@@ -226,14 +234,28 @@ func (d *dispatcher) deliver() {
 	d.answered = d.answered[:0]
 }
 
-// resume wakes processors whose calls were refused, once there is room.
+// resume wakes processors whose calls were refused, once there is room. Who is
+// woken first changes, because it finds the most.
 func (d *dispatcher) resume() {
-	for _, l := range d.c.lanes.Load().all {
+	if !d.left {
+		return
+	}
+	d.left = false
+	all := d.c.lanes.Load().all
+	d.next++
+	for n := range all {
+		l := all[(d.next+n)%len(all)]
 		if l.waiting.Load() {
 			l.waiting.Store(false)
 			d.c.sink.Resume(l.processor)
 		}
 	}
+}
+
+// leave tells that p has left its queue.
+func (d *dispatcher) leave(p *Pending) {
+	p.route.waiting.leave(p.client, p.size)
+	d.left = true
 }
 
 // shutDown gives what is left its outcome: the processors close their

@@ -84,7 +84,7 @@ func (p *Pending) ended(result Result, t Times) *Ended {
 		Encoded: p.origin, Frame: p.message[min(p.header, len(p.message)):],
 	}
 	if p.route != nil {
-		e.Service = p.route.service
+		e.Service = p.route.name
 	}
 	return e
 }

@@ -41,9 +41,9 @@ func (d *dispatcher) meet(h *Handler) {
 		return // nothing will be sent there, and nothing is owed
 	}
 	if i == nil {
-		i = &instance{id: h.ID, subject: d.c.cfg.Request(h.ID), route: d.routes.get(h.Service), session: h.Session, heard: d.now}
+		i = &instance{id: h.ID, subject: d.c.cfg.Request(h.ID), service: d.routes.get(h.Service).service, session: h.Session, heard: d.now}
 		d.instances[h.ID], d.bySubject[i.subject] = i, i
-		i.route.instances = append(i.route.instances, i)
+		i.service.instances = append(i.service.instances, i)
 		d.c.log.Info("met a handler", "handler", h.ID, "service", h.Service, "window", h.Window, "release", h.Release)
 	}
 	if h.Session != i.session {
@@ -51,12 +51,25 @@ func (d *dispatcher) meet(h *Handler) {
 		d.redispatch(func(p *Pending) bool { return p.instance == i }, "handler_reconnected")
 	}
 	i.state, i.share, i.number = h.State, h.Share(), h.Number
+	if d.privileged {
+		i.kept = keptOf(i.share)
+	}
 	// One that is gone and still owes has its answers under way; if not, the
 	// probe finds nobody there.
 	i.seen = h.State != StateGone || i.owes()
-	if i.route.affinity != h.Affinity {
-		i.route.affinity = h.Affinity
-		i.route.requeueAll()
+	if i.service.affinity != h.Affinity {
+		i.service.affinity = h.Affinity
+		r := d.routes.get(h.Service)
+		r.requeueAll()
+		r.twin.requeueAll()
+	}
+}
+
+// keepWindows keeps a part of every window for privileged listeners.
+func (d *dispatcher) keepWindows() {
+	d.privileged = true
+	for _, i := range d.instances {
+		i.kept = keptOf(i.share)
 	}
 }
 
@@ -65,13 +78,13 @@ func (d *dispatcher) lose(i *instance, why string) {
 	d.views++
 	delete(d.instances, i.id)
 	delete(d.bySubject, i.subject)
-	i.route.instances = slices.DeleteFunc(i.route.instances, func(o *instance) bool { return o == i })
-	d.c.cfg.Metrics.lost.WithLabelValues(i.route.service, why).Inc()
+	i.service.instances = slices.DeleteFunc(i.service.instances, func(o *instance) bool { return o == i })
+	d.c.cfg.Metrics.lost.WithLabelValues(i.service.name, why).Inc()
 	level := slog.LevelWarn
 	if i.state == StateGone {
 		level = slog.LevelInfo
 	}
-	d.c.log.Log(context.Background(), level, "lost a handler", "handler", i.id, "service", i.route.service, "reason", why, "owed", i.outstanding+i.parked)
+	d.c.log.Log(context.Background(), level, "lost a handler", "handler", i.id, "service", i.service.name, "reason", why, "owed", i.outstanding+i.parked)
 	d.redispatch(func(p *Pending) bool { return p.instance == i }, why)
 }
 

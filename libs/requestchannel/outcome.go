@@ -6,12 +6,12 @@ import "slices"
 func (d *dispatcher) release(p *Pending) {
 	switch p.state {
 	case outstanding:
-		p.instance.outstanding--
+		p.instance.gave(p)
 	case parked:
 		p.instance.parked--
 		p.metrics.parked--
 		d.parked -= int64(p.size)
-		d.c.cfg.Budget.Hold(p.size)
+		p.route.budget.Hold(p.size)
 		d.c.cfg.Metrics.parked.Dec()
 	}
 	p.instance = nil
@@ -37,7 +37,7 @@ func (d *dispatcher) again(p *Pending) {
 	if p.target != "" && !d.takesRedirects(p.target) {
 		p.target = ""
 	}
-	p.route.queued.Add(1)
+	p.route.waiting.stay(p.client, p.size)
 	p.route.enqueue(p, true)
 }
 
@@ -73,10 +73,10 @@ func (d *dispatcher) outcome(p *Pending, o Outcome) {
 func (d *dispatcher) finish(p *Pending) *Pending {
 	if p.state == queued && p.queue != nil {
 		p.route.leave(p)
-		p.route.queued.Add(-1)
+		d.leave(p)
 	}
 	d.release(p)
-	d.c.cfg.Budget.Release(p.size)
+	p.route.budget.Release(p.size)
 	d.c.inside.Add(-1)
 	d.wheel.remove(p)
 	p.metrics.underWay.remove(p)

@@ -48,7 +48,10 @@ type Pending struct {
 	prev, next *Pending
 
 	older, newer *Pending // of the same api
-	queue        *fifo    // while queued
+
+	client         uint32 // whose it is
+	queue          *fifo  // while queued
+	before, behind *Pending
 }
 
 var pendings = sync.Pool{New: func() any { return new(Pending) }}
@@ -64,7 +67,7 @@ func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
 			Broker: call.Broker, SecurityProtocol: call.SecurityProtocol, Privileged: call.Privileged,
 			Parts: partsOf(len(call.Frame)), Total: uint32(len(call.Frame)),
 		},
-		route: call.Route, origin: call.Origin, size: len(call.Frame), body: call.Body, slot: -1,
+		route: call.Route, origin: call.Origin, size: len(call.Frame), client: call.Client, body: call.Body, slot: -1,
 		received: call.Received, deadline: call.Received + int64(timeout),
 	}
 	if n := requestFixed + len(call.Origin) + len(call.Frame); cap(message) < n {

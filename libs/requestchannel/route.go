@@ -1,21 +1,39 @@
 package requestchannel
 
-import (
-	"slices"
-	"sync/atomic"
-)
+import "slices"
 
 // Route is the way to one service: its queues, and the instances that take from
-// them. Services are apart, so that bulk produce cannot delay heartbeats.
+// them. Services are apart, so that bulk produce cannot delay heartbeats; and
+// each has a route of its own for the privileged listeners, the control plane,
+// which no crowd of clients can fill.
 type Route struct {
-	service string
-	queued  atomic.Int64 // requests that wait, those not yet with the dispatcher included
+	*service
+	privileged bool
+	twin       *Route // of the same service, for the other listeners
+	budget     Budget // that counts its frames
+	waiting    waiting
+
+	// owned by the dispatcher
+	queues map[queueKey]*fifo
+	ready  []*fifo // the non-empty ones, in the order of their turns
+	spare  []*fifo // memory of ready
+}
+
+// service is what the routes to it have in common.
+type service struct {
+	name string
 
 	// owned by the dispatcher
 	affinity  Affinity
 	instances []*instance
-	queues    map[queueKey]*fifo
-	ready     []*fifo // the non-empty ones, in the order they became so
+}
+
+// of is the route for requests of privileged listeners, or of the others.
+func (r *Route) of(privileged bool) *Route {
+	if r.privileged == privileged {
+		return r
+	}
+	return r.twin
 }
 
 // queueOf finds or makes the queue that p belongs in.
@@ -73,11 +91,12 @@ func (r *Route) forget(q *fifo) {
 func (r *Route) requeueAll() {
 	var all []*Pending
 	for _, q := range r.ready {
-		all = append(all, q.items[q.head:]...)
+		q.each(func(p *Pending) { all = append(all, p) })
 	}
 	slices.SortFunc(all, func(a, b *Pending) int { return int(a.received - b.received) })
 	r.ready, r.queues = nil, map[queueKey]*fifo{}
 	for _, p := range all {
+		p.before, p.behind = nil, nil
 		r.enqueue(p, false)
 	}
 }
@@ -86,7 +105,7 @@ func (r *Route) requeueAll() {
 // that has room in its window, nil if none has.
 func (r *Route) leastOutstanding() (best *instance) {
 	for _, i := range r.instances {
-		if i.open() && (best == nil || i.outstanding < best.outstanding) {
+		if i.open(r.privileged) && (best == nil || i.outstanding < best.outstanding) {
 			best = i
 		}
 	}

@@ -17,8 +17,9 @@ type table struct {
 
 // routes are all routes by service; they are made once and stay.
 type routes struct {
-	mu sync.Mutex
-	m  map[string]*Route
+	cfg *ChannelConfig
+	mu  sync.Mutex
+	m   map[string]*Route // those for clients; guarded by mu
 }
 
 func (rs *routes) get(service string) *Route {
@@ -26,16 +27,31 @@ func (rs *routes) get(service string) *Route {
 	defer rs.mu.Unlock()
 	r := rs.m[service]
 	if r == nil {
-		r = &Route{service: service, queues: map[queueKey]*fifo{}}
+		r = rs.make(service)
 		rs.m[service] = r
 	}
+	return r
+}
+
+// make makes both routes of a service.
+func (rs *routes) make(name string) *Route {
+	s := &service{name: name}
+	room := func() waiting {
+		return waiting{most: int64(rs.cfg.QueuedMaxRequests), mostBytes: rs.cfg.QueuedMaxBytes}
+	}
+	r := &Route{service: s, budget: rs.cfg.Budget, waiting: room(), queues: map[queueKey]*fifo{}}
+	r.twin = &Route{service: s, privileged: true, twin: r, budget: rs.cfg.PrivilegedBudget, waiting: room(), queues: map[queueKey]*fifo{}}
 	return r
 }
 
 func (rs *routes) all() []*Route {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return slices.Collect(maps.Values(rs.m))
+	var all []*Route
+	for _, r := range rs.m {
+		all = append(all, r.twin, r)
+	}
+	return all
 }
 
 // newTable routes every api that a service is known to answer. Where two

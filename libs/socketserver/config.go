@@ -32,6 +32,8 @@ type Config struct {
 	// RemovalLimit is how long RemoveListener lets requests under way be answered; 10 s if 0.
 	RemovalLimit time.Duration
 	Budget       *memory.Budget // of the requests in flight, asked before reading; nil: none
+	// PrivilegedBudget is that of privileged listeners, which read on when clients have used theirs up; nil: they share Budget.
+	PrivilegedBudget *memory.Budget
 }
 
 // ListenerConfig is one listener (A5).

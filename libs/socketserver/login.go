@@ -86,7 +86,7 @@ func (p *Processor) authenticated(ch *network.Channel, step *AuthenticationStep)
 	p.counts.logins.succeeded(step)
 	p.sel.Release(ch)
 	c := ch.Attachment.(*connection)
-	c.Principal, c.Tag = "User:"+step.Principal, nil
+	c.Principal, c.Tag, c.who = "User:"+step.Principal, nil, 0
 	if step.Endless {
 		c.login = nil
 	}

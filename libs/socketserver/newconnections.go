@@ -95,7 +95,7 @@ func (p *Processor) connection(s socket, local netip.AddrPort) *connection {
 	c := &connection{slot: s.slot, opened: Now(), Connection: Connection{
 		ID: connectionID(local, s.remote, p.id, p.index), Processor: p.id, Listener: l.Name, Kind: l.Kind,
 		Handler: l.Handler, Broker: s.broker, SecurityProtocol: l.SecurityProtocol, Privileged: l.Privileged,
-		Principal: "User:ANONYMOUS", ClientAddress: s.remote.Addr().String(),
+		Principal: nobody, ClientAddress: s.remote.Addr().String(),
 	}}
 	p.index = max(p.index+1, 0) // wraps to 0 after 2147483647 (E3)
 	return c

@@ -11,6 +11,7 @@ import (
 type route struct {
 	key    protocol.APIKey
 	broker int32
+	client uint32
 }
 
 // parkedReceive is a request that the request channel had no room for. Its bytes stay with its muted channel: a full
@@ -21,7 +22,9 @@ type parkedReceive struct {
 	received int64
 }
 
-func (p *Processor) route() route { return route{p.request.Header.Key, p.request.Conn.Broker} }
+func (p *Processor) route() route {
+	return route{p.request.Header.Key, p.request.Conn.Broker, p.request.Client}
+}
 
 // isWaiting tells that a request of the same route is parked, which the present one must not overtake.
 func (p *Processor) isWaiting() bool { return len(p.parked) > 0 && p.waiting[p.route()] > 0 }
@@ -41,16 +44,18 @@ func (p *Processor) offerParked() {
 	if !p.orders.resume || len(p.parked) == 0 {
 		return
 	}
-	p.refused = p.refused[:0]
+	clear(p.refused)
 	p.parked = slices.DeleteFunc(p.parked, func(r parkedReceive) bool {
-		if slices.Contains(p.refused, r.route) {
+		if p.refused[r.route] {
 			return false
 		}
 		if !p.offer(r) {
-			p.refused = append(p.refused, r.route)
+			p.refused[r.route] = true
 			return false
 		}
-		p.waiting[r.route]--
+		if p.waiting[r.route]--; p.waiting[r.route] == 0 {
+			delete(p.waiting, r.route) // clients come and go
+		}
 		return true
 	})
 }

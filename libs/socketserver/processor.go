@@ -44,10 +44,10 @@ type Processor struct {
 	throttles throttles
 	failures  throttles // failed authentications that wait for their close
 	parked    []parkedReceive
-	waiting   map[route]int // how many of parked
-	refused   []route       // scratch of offerParked
-	request   Request       // scratch of submit
-	submitted bool          // in this pass
+	waiting   map[route]int  // how many of parked
+	refused   map[route]bool // scratch of offerParked
+	request   Request        // scratch of submit
+	submitted bool           // in this pass
 }
 
 // connection is what a channel is attached to.
@@ -62,15 +62,18 @@ type connection struct {
 }
 
 func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
-	l := a.listener
-	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines(), Budget: s.budget})
+	l, budget := a.listener, s.budget
+	if l.Privileged && s.privilegedBudget != nil {
+		budget = s.privilegedBudget
+	}
+	sel, err := network.New(network.Config{MaxReceiveSize: l.MaxRequestSize, Now: Now, Deadlines: l.deadlines(), Budget: budget})
 	if err != nil {
 		return nil, err
 	}
 	p := &Processor{
 		id: id, listener: l, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, tls: a.tls, sel: sel, log: a.log.With("processor", id),
 		counts: a.counts, metrics: s.metrics.ofProcessor(l.Name, id), clients: s.metrics.clients, seen: s.metrics.processors,
-		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{},
+		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{}, refused: map[route]bool{},
 	}
 	p.busy.asked.Store(Now())
 	if err := s.rc.AddProcessor(p); err != nil {

@@ -41,6 +41,7 @@ func (p *Processor) parse(ch *network.Channel, frame []byte, received int64) boo
 			return false
 		}
 	}
+	q.Client = q.Conn.clientOf(q.Header.ClientID)
 	return true
 }
 

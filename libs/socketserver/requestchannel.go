@@ -34,6 +34,9 @@ type Request struct {
 	Header   protocol.Header // zero on listeners of kind frames
 	Frame    []byte          // without its size bytes
 	Received int64           // Now when it was complete
+	// Client is whose it is, as a hash: its user, or its address where it is nobody's, and its client id. Queues are fair
+	// between clients.
+	Client uint32
 }
 
 // Connection is what a request channel may know of a connection. It is immutable from its first request on, but for
@@ -59,6 +62,7 @@ type Connection struct {
 	Tag              []byte // the request channel's own
 
 	client *member // of the connections by software
+	who    uint64  // hash of the user or address; 0: not made yet
 }
 
 // unknownSoftware is the name and version of what does not tell (KIP-511).

@@ -38,11 +38,13 @@ type Server struct {
 	removalLimit time.Duration
 	quotas       *connectionQuotas
 	budget       *memory.Budget
-	metrics      *metrics
-	workers      *workers
-	handshakes   *network.Handshakes
-	reg          prometheus.Registerer
-	log          *slog.Logger
+
+	privilegedBudget *memory.Budget
+	metrics          *metrics
+	workers          *workers
+	handshakes       *network.Handshakes
+	reg              prometheus.Registerer
+	log              *slog.Logger
 
 	processors registry
 	running    sync.WaitGroup // processors
@@ -70,7 +72,7 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	handshakes := network.NewHandshakes(handshakesUnderWay, runtime.NumCPU())
 	s := &Server{
 		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(handshakes), log: log,
-		workers: newWorkers(), budget: cfg.Budget, handshakes: handshakes,
+		workers: newWorkers(), budget: cfg.Budget, privilegedBudget: cfg.PrivilegedBudget, handshakes: handshakes,
 		leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
 	for _, l := range listeners {

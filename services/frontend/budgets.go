@@ -10,6 +10,8 @@ var (
 	requestShare  = share{4, 16 << 20, 1 << 30}
 	responseShare = share{4, 16 << 20, 1 << 30}
 	parkedShare   = share{16, 4 << 20, 256 << 20}
+	// privilegedShare is what privileged listeners have beside the requests' budget, of that.
+	privilegedShare = share{16, 1 << 20, 64 << 20}
 )
 
 func (s share) of(memory int64) int64 { return min(max(memory/s.divisor, s.least), s.most) }

@@ -62,7 +62,7 @@ func (q *requests) answerIllegalState(r *socketserver.Request, call *requestchan
 func (q *requests) fill(call *requestchannel.Call, r *socketserver.Request) {
 	c := r.Conn
 	call.APIVersion, call.Processor, call.Token, call.Broker = r.Header.Version, c.Processor, c.Token, c.Broker
-	call.Privileged, call.Origin, call.Received = c.Privileged, q.origin(c), r.Received
+	call.Privileged, call.Origin, call.Received, call.Client = c.Privileged, q.origin(c), r.Received, r.Client
 	call.Frame, call.Body, call.SecurityProtocol = r.Frame, r.Header.Body, securityProtocol(c.SecurityProtocol)
 }
 

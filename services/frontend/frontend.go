@@ -44,10 +44,12 @@ type Service struct {
 	nc, large *nats.Conn
 	registry  *cluster.Registry // nil when no listener speaks Kafka
 	budget    *memory.Budget    // of requests in flight
-	requests  *requests
-	server    *socketserver.Server
-	channel   *requestchannel.Channel
-	dynamic   *dynamic
+
+	privileged *memory.Budget // the same of privileged listeners
+	requests   *requests
+	server     *socketserver.Server
+	channel    *requestchannel.Channel
+	dynamic    *dynamic
 
 	metrics    *metrics
 	requestLog *requestlog.Log
@@ -111,6 +113,7 @@ func (s *Service) openRegistry() error {
 // build puts reactor and request channel together.
 func (s *Service) build() (err error) {
 	s.budget = memory.NewBudget(s.cfg.QueuedMaxRequestBytes)
+	s.privileged = memory.NewBudget(privilegedShare.of(s.cfg.QueuedMaxRequestBytes))
 	s.deps.Metrics.MustRegister(s.budget.Collectors()...)
 	s.metrics = newMetrics(s.deps.Metrics)
 	s.requestLog = requestlog.New(s.log, s.deps.Metrics)
@@ -134,7 +137,7 @@ func (s *Service) build() (err error) {
 func (s *Service) buildServer() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	cfg := socketserver.Config{Budget: s.budget, Assignment: assignments[s.cfg.ProcessorAssignment]}
+	cfg := socketserver.Config{Budget: s.budget, PrivilegedBudget: s.privileged, Assignment: assignments[s.cfg.ProcessorAssignment]}
 	if cfg.Quotas, err = s.dynamic.quotas(ctx); err != nil {
 		return err
 	}
@@ -153,7 +156,7 @@ func (s *Service) channelConfig() requestchannel.ChannelConfig {
 	cfg := requestchannel.ChannelConfig{
 		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
 		FrontEnd: s.id, Release: service.Release,
-		QueuedMaxRequests: s.cfg.QueuedMaxRequests, Budget: s.budget,
+		QueuedMaxRequests: s.cfg.QueuedMaxRequests, QueuedMaxBytes: s.cfg.QueuedMaxRequestBytes / 2, Budget: s.budget, PrivilegedBudget: s.privileged,
 		ParkedMaxBytes: s.cfg.ParkedMaxBytes, ResponseMaxBytes: s.cfg.ResponseMaxBytes,
 		RequestTimeout: s.cfg.RequestTimeout, ProbeInterval: probeInterval, Now: socketserver.Now,
 		Metrics: s.metrics.channel, Recorder: s.requestLog,
