@@ -116,6 +116,9 @@ func (p *Process) String() string {
 	return fmt.Sprintf("%s[%d]", p.Name, p.cmd.Process.Pid)
 }
 
+// ID is the process's number.
+func (p *Process) ID() int { return p.cmd.Process.Pid }
+
 // Log is what the process wrote until now.
 func (p *Process) Log() string { return p.log.String() }
 

@@ -127,7 +127,7 @@ func runChannelOn(t testing.TB, nc, large *nats.Conn, change func(*rc.ChannelCon
 // offer submits a frame on a connection of its own, to the service's route.
 func (f *frontEnd) offer(service string, broker int32, frame []byte) (token uint64, ok bool) {
 	f.token++
-	call := rc.Call{Route: f.Route(service), Token: f.token, APIKey: -1, Broker: broker, Origin: f.origin, Frame: frame, Received: now()}
+	call := rc.Call{Route: f.Route(service), Token: f.token, Client: uint32(f.token), APIKey: -1, Broker: broker, Origin: f.origin, Frame: frame, Received: now()}
 	ok = f.Submit(&call)
 	f.Flush(0)
 	return f.token, ok

@@ -35,7 +35,9 @@ func (d *dispatcher) take(p *Pending, r *Response) {
 		d.park(p, r.Deadline)
 	case NotTaken:
 		d.c.cfg.Metrics.notTaken.Inc()
-		d.ban(p.instance, p.Announcement)
+		if p.state != parked { // a long poll has woken up, and needs a grant
+			d.ban(p.instance, p.Announcement)
+		}
 		d.again(p)
 	}
 }
@@ -60,6 +62,8 @@ func (d *dispatcher) takeFrame(p *Pending, r *Response) {
 		r.Frame, p.assembly = p.assembly.frame, nil
 	}
 	p.answer(r)
+	d.grants.settle(p, len(r.Frame))
+	p.metrics.learn(int64(len(r.Frame)))
 	d.outcome(p, Outcome{Kind: Send, Throttle: r.Throttle, Frame: r.Frame})
 }
 
@@ -94,6 +98,7 @@ func (d *dispatcher) park(p *Pending, deadline time.Duration) {
 	d.wheel.add(p)
 	p.route.budget.Release(p.size)
 	d.parked += int64(p.size)
+	d.grants.park(p)
 	d.c.cfg.Metrics.parked.Inc()
 	if d.parked > d.c.cfg.ParkedMaxBytes {
 		p.message = nil

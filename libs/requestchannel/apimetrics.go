@@ -15,7 +15,8 @@ type apiMetrics struct {
 	versions [32]atomic.Pointer[prometheus.Counter]
 	results  [results]prometheus.Counter
 	underWay underWay
-	parked   int // the dispatcher's
+	parked   int   // the dispatcher's
+	answers  int64 // what they have had lately, in bytes; the dispatcher's
 
 	queue, transit, handle, remote, throttle, response, send, total prometheus.Observer
 	requestBytes, responseBytes                                     prometheus.Observer

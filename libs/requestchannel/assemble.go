@@ -1,6 +1,9 @@
 package requestchannel
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // maxOrigins bounds the cache of origins; beyond it the cache starts afresh.
 const maxOrigins = 16384
@@ -26,33 +29,49 @@ func (s *Server) parse(b []byte, r *Request) error {
 	return parseRequest(b, header, origin, r)
 }
 
-// assemble adds a part; true when in now is the whole request.
-func (s *Server) assemble(in *Incoming) bool {
-	key := requestKey{in.FrontEnd, in.ID}
-	a := s.assemblies[key]
-	if a == nil || in.Part == 0 {
-		s.sweepAssemblies(in.Received)
-		a = &assembly{since: in.Received}
-		s.assemblies[key] = a
-	}
-	done, err := a.add(in.Part, in.Parts, in.Total, in.Frame)
-	if err != nil {
-		delete(s.assemblies, key)
-		s.log.Warn("dropped a request in parts", "frontend", in.FrontEnd, "err", err)
-		return false
-	}
-	if done {
-		delete(s.assemblies, key)
-		in.Frame = a.frame
-	}
-	return done
+// assemblies are requests of which parts have arrived.
+type assemblies struct {
+	mu sync.Mutex
+	m  map[requestKey]*assembly
 }
 
-// sweepAssemblies lets go of requests whose front end sends nothing more.
-func (s *Server) sweepAssemblies(now time.Time) {
-	for key, a := range s.assemblies {
-		if now.Sub(a.since) > time.Minute {
-			delete(s.assemblies, key)
+// add takes a part in; true when in now is the whole request.
+func (as *assemblies) add(in *Incoming) (whole bool, err error) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	key := requestKey{in.FrontEnd, in.ID}
+	a := as.m[key]
+	if a == nil || in.Part == 0 {
+		a = new(assembly)
+		as.m[key] = a
+	}
+	a.grew = in.Received
+	if whole, err = a.add(in.Part, in.Parts, in.Total, in.Frame); whole {
+		in.Frame = a.frame
+	}
+	if whole || err != nil {
+		delete(as.m, key)
+	}
+	return whole, err
+}
+
+func (as *assemblies) drop(key requestKey) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	delete(as.m, key)
+}
+
+// longestPart is how long the next part of a living front end's request may take.
+const longestPart = time.Minute
+
+// sweep lets go of requests that nothing more comes of: of front ends that are
+// gone, and those whose rest was lost.
+func (as *assemblies) sweep(now time.Time, living func(frontEnd string) bool) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	for key, a := range as.m {
+		if quiet := now.Sub(a.grew); quiet > longestPart || quiet > AnnouncementTimeout && !living(key.frontEnd) {
+			delete(as.m, key)
 		}
 	}
 }

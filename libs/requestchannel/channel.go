@@ -34,7 +34,8 @@ type ChannelConfig struct {
 	// let go, and its connection closes if its handler dies.
 	ParkedMaxBytes int64
 	// ResponseMaxBytes is divided among the requests under way: what each may
-	// be answered with.
+	// be answered with, until the answer is with the socket. 0 or less: nothing
+	// bounds the sum.
 	ResponseMaxBytes int64
 	// RequestTimeout is how long a request waits for its outcome; a parked one
 	// has the deadline that its handler names.
@@ -160,6 +161,9 @@ func NewChannel(cfg ChannelConfig, nc, large *nats.Conn, sink Sink, log *slog.Lo
 	c := &Channel{cfg: cfg, nc: nc, large: large, view: view, sink: sink, log: log}
 	c.lanes.Store(new(lanes))
 	c.inbox.wakeup = make(chan struct{}, 1)
+	if cfg.ResponseMaxBytes <= 0 {
+		c.cfg.ResponseMaxBytes = 1 << 50
+	}
 	c.dispatcher.init(c)
 	view.OnChange(func() { c.inbox.put(func(in *inbox) { in.viewChanged = true }) })
 	return c, nil
@@ -182,7 +186,7 @@ func (c *Channel) Submit(call *Call) bool {
 	}
 	lane.next++
 	p := newPending(call, uint64(lane.processor)<<48|lane.next, c.cfg.RequestTimeout)
-	p.lane = lane
+	p.lane, p.grants = lane, &c.grants
 	lane.staged = append(lane.staged, p)
 	return true
 }

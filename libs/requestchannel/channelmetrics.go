@@ -133,9 +133,15 @@ var queuedDesc = prometheus.NewDesc("kanal_requests_queued", "Requests that wait
 // queueCollector reads the lengths of the routes' queues.
 type queueCollector struct{ c *Channel }
 
-func (q queueCollector) Describe(descs chan<- *prometheus.Desc) { descs <- queuedDesc }
+var grantedDesc = prometheus.NewDesc("kanal_response_granted_bytes", "Bytes of the response budget that requests have: granted to those that are not answered, and of answers that are not written.", nil, nil)
+
+func (q queueCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- queuedDesc
+	descs <- grantedDesc
+}
 
 func (q queueCollector) Collect(metrics chan<- prometheus.Metric) {
+	metrics <- prometheus.MustNewConstMetric(grantedDesc, prometheus.GaugeValue, float64(q.c.grants.used.Load()))
 	for _, r := range q.c.table.Load().routes.all() {
 		if !r.privileged {
 			n := r.waiting.all.requests() + r.twin.waiting.all.requests()

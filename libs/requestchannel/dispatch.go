@@ -36,19 +36,22 @@ func (d *dispatcher) refreshNumbers() {
 	})
 }
 
-// dispatchRoute empties a route's queues as far as windows allow, one request of
-// each in turn; false when NATS took no more.
+// dispatchRoute empties a route's queues as far as windows and grants
+// allow, one request of each in turn; false when NATS took no more.
 func (d *dispatcher) dispatchRoute(r *Route) bool {
 	turns, wait := r.ready, r.spare[:0]
 	taken := true
 	for n := 0; n < len(turns); n++ {
 		q := turns[n]
-		i := d.takerOf(r, q)
-		if i == nil {
+		i, granted := d.takerOf(r, q), int64(0)
+		if i != nil {
+			granted = d.grants.of(q.peek())
+		}
+		if granted == 0 || !d.sender.takes(q.peek()) {
 			wait = append(wait, q)
 			continue
 		}
-		if taken = d.send(q.peek(), i); !taken {
+		if taken = d.send(q.peek(), i, granted); !taken {
 			wait = append(wait, turns[n:]...)
 			break
 		}
@@ -102,19 +105,20 @@ func (d *dispatcher) takesRedirects(id string) bool {
 }
 
 // send publishes p to i; false when NATS did not take it.
-func (d *dispatcher) send(p *Pending, i *instance) bool {
+func (d *dispatcher) send(p *Pending, i *instance, granted int64) bool {
 	p.Announcement, p.Age = i.number, time.Duration(d.now-p.received)
 	p.Deadline = time.Duration(p.deadline - d.now)
-	p.Granted = d.grant()
+	d.grants.take(p, granted)
 	p.Attempt++
 	putDispatch(p.message, &p.Request)
 	if p.size <= LargeFrame {
 		if err := d.c.nc.PublishRequest(i.subject, p.lane.reply, p.message); err != nil {
+			d.grants.settle(p, 0)
 			d.c.log.Warn("request waits: NATS did not take it", "err", err)
 			return false
 		}
 	} else {
-		d.sender.send(i.subject, p.message, p.header)
+		p.sending = d.sender.send(i.subject, p.message, p.header)
 	}
 	p.instance, p.state, p.dispatched = i, outstanding, d.now
 	i.took(p)
@@ -122,16 +126,4 @@ func (d *dispatcher) send(p *Pending, i *instance) bool {
 		i.heard = d.now // silence begins to count now
 	}
 	return true
-}
-
-// Bounds of what one answer may be granted, in bytes.
-const (
-	leastGrant = 1 << 20
-	mostGrant  = 64 << 20
-)
-
-// grant divides the response budget among the requests under way.
-func (d *dispatcher) grant() uint32 {
-	share := d.c.cfg.ResponseMaxBytes / int64(max(1, len(d.pendings)))
-	return uint32(min(max(share, leastGrant), mostGrant))
 }

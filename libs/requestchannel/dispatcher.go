@@ -27,6 +27,7 @@ type dispatcher struct {
 	answered  []*lane // that have outcomes in this pass
 	sender    sender
 	announcer announcer
+	grants    grants
 	parked    int64 // bytes of parked frames
 	ticked    int64
 	heard     uint64 // announcements whose numbers are known
@@ -49,6 +50,7 @@ func (d *dispatcher) init(c *Channel) {
 		d.known = map[string]protocol.Ranges{}
 	}
 	d.announcer.c = c
+	d.grants.limit, d.grants.wake = c.cfg.ResponseMaxBytes, func() { c.inbox.put(func(*inbox) {}) }
 	c.table.Store(newTable(d.routes, d.known))
 }
 

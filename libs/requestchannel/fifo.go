@@ -1,8 +1,10 @@
 package requestchannel
 
 // queueKey tells queues of a route apart: by broker where the service has
-// affinity, by instance for what was redirected to it.
+// affinity, by instance for what was redirected to it; and fetches apart, since
+// they may have to wait for a grant, which slow consumers have.
 type queueKey struct {
+	bulk     bool
 	broker   int32
 	instance string
 }

@@ -108,7 +108,9 @@ func (in *Incoming) Waited(d time.Duration) {
 }
 
 // Park tells the front end that this long poll now only waits, for at most d:
-// it stops counting against the window. Called at most once, before waiting.
+// it stops counting against the window, and less is granted to its answer from
+// then on. If that has more, Refuse: the request comes again, with a grant.
+// Called at most once, before waiting.
 func (in *Incoming) Park(d time.Duration) {
 	in.mu.Lock()
 	if in.parked || in.answered {
@@ -116,6 +118,9 @@ func (in *Incoming) Park(d time.Duration) {
 		return
 	}
 	in.parked = true
+	if in.Granted = min(in.Granted, ParkedGrant); in.NothingParked {
+		in.Granted = 1
+	}
 	in.end = time.Now().Add(d + parkedGrace)
 	if in.done != nil && in.err == nil {
 		in.timer.Reset(time.Until(in.end))

@@ -14,6 +14,9 @@ func (d *dispatcher) release(p *Pending) {
 		p.route.budget.Hold(p.size)
 		d.c.cfg.Metrics.parked.Dec()
 	}
+	if p.onTheWay+p.parkedGrant > 0 {
+		d.grants.settle(p, 0)
+	}
 	p.instance = nil
 }
 
@@ -85,6 +88,7 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 		delete(d.byConn, p.conn())
 	}
 	p.state = answered
+	p.sending.drop()
 	p.letGo()
 	return p
 }

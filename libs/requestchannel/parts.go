@@ -30,7 +30,7 @@ func partOf(frame []byte, i uint16) []byte {
 type assembly struct {
 	frame []byte
 	next  uint16
-	since time.Time
+	grew  time.Time
 }
 
 // add takes the next part in; done when it was the last. Parts come in order

@@ -31,6 +31,7 @@ type Pending struct {
 	target   string // instance of a redirect
 	instance *instance
 	assembly *assembly
+	sending  *largeRequest // the last that the sender was given
 	metrics  *apiMetrics
 
 	// dispatched is 0 before it was, or while it waits again.
@@ -50,7 +51,11 @@ type Pending struct {
 	older, newer *Pending // of the same api
 
 	client         uint32 // whose it is
-	queue          *fifo  // while queued
+	granted        int64  // bytes of the response budget that it has
+	onTheWay       int64  // of them, while its answer has not arrived
+	parkedGrant    int64  // of them, while it is parked
+	grants         *grants
+	queue          *fifo // while queued
 	before, behind *Pending
 }
 
@@ -108,6 +113,9 @@ func (p *Pending) Done(result Result, now, send int64) {
 		r.Record(p.ended(result, t))
 	}
 	p.letGo()
+	if p.granted != 0 {
+		p.grants.change(-p.granted)
+	}
 	*p = Pending{message: p.message[:0]}
 	pendings.Put(p)
 }

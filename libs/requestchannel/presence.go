@@ -56,8 +56,9 @@ func (p *presence) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case now := <-tick.C:
 			p.announce()
+			p.s.assemblies.sweep(now, p.s.view.hasFrontEnd)
 		case <-reconnected:
 			p.afterReconnect()
 		case <-large:

@@ -27,6 +27,8 @@ const (
 	flagRedelivered = 1 << 1
 	flagMustServe   = 1 << 2
 	flagHalfClosed  = 1 << 3 // of a cancel: the peer still reads
+
+	flagNothingParked = 1 << 4
 )
 
 // Layout of a request's fixed header (docs/request-channel.md).
@@ -84,7 +86,7 @@ type Request struct {
 	Age time.Duration
 	// Deadline is how long the front end still waits, from when it was published.
 	Deadline time.Duration
-	// Granted bounds the answer, in bytes; Fetch keeps to it.
+	// Granted bounds the answer, in bytes; Fetch keeps to it. Park makes it smaller.
 	Granted     uint32
 	Part, Parts uint16
 	Total       uint32 // length of the whole frame, in bytes
@@ -97,6 +99,8 @@ type Request struct {
 	Privileged bool
 	// Redelivered: another instance may have executed this request already.
 	Redelivered bool
+	// NothingParked: once it is parked, nothing is granted to its answer any more.
+	NothingParked bool
 	// MustServe: redirected often enough; whoever gets it serves it.
 	MustServe bool
 	Origin
@@ -154,6 +158,9 @@ func (r *Request) flags() (f byte) {
 	if r.MustServe {
 		f |= flagMustServe
 	}
+	if r.NothingParked {
+		f |= flagNothingParked
+	}
 	return f
 }
 
@@ -192,6 +199,7 @@ func parseRequest(b []byte, header int, origin Origin, r *Request) error {
 		Privileged:       h[offFlags]&flagPrivileged != 0,
 		Redelivered:      h[offFlags]&flagRedelivered != 0,
 		MustServe:        h[offFlags]&flagMustServe != 0,
+		NothingParked:    h[offFlags]&flagNothingParked != 0,
 		Origin:           origin,
 		Frame:            b[header:],
 	}

@@ -1,6 +1,10 @@
 package requestchannel
 
-import "slices"
+import (
+	"slices"
+
+	"kanal/libs/protocol"
+)
 
 // Route is the way to one service: its queues, and the instances that take from
 // them. Services are apart, so that bulk produce cannot delay heartbeats; and
@@ -38,7 +42,7 @@ func (r *Route) of(privileged bool) *Route {
 
 // queueOf finds or makes the queue that p belongs in.
 func (r *Route) queueOf(p *Pending) *fifo {
-	key := queueKey{instance: p.target}
+	key := queueKey{instance: p.target, bulk: p.APIKey == protocol.Fetch}
 	if r.affinity == AffinityByBroker && p.target == "" {
 		key.broker = p.Broker
 	}

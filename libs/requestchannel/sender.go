@@ -1,13 +1,16 @@
 package requestchannel
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // sender publishes large requests in parts on the second connection, away from
 // the dispatcher, which a full socket would stop.
 type sender struct {
 	c     *Channel
 	reply string
-	jobs  chan largeRequest
+	jobs  chan *largeRequest
 	done  sync.WaitGroup
 }
 
@@ -17,15 +20,24 @@ type largeRequest struct {
 	subject  string
 	envelope []byte
 	frame    []byte
+	dropped  atomic.Bool
 }
 
-// senderQueue is how many large requests wait for the second connection before
-// the dispatcher waits with them; windows keep it from ever being full.
-const senderQueue = 4096
+// drop tells that nobody waits for it any more: what has not been sent is not,
+// so that its memory is free soon.
+func (l *largeRequest) drop() {
+	if l != nil {
+		l.dropped.Store(true)
+	}
+}
+
+// senderQueue is how many large requests wait for the second connection; the
+// others wait in their queues.
+const senderQueue = 64
 
 func (s *sender) start(c *Channel) {
 	s.c, s.reply = c, c.cfg.LargeResponse(c.cfg.FrontEnd)
-	s.jobs = make(chan largeRequest, senderQueue)
+	s.jobs = make(chan *largeRequest, senderQueue)
 	s.done.Go(func() {
 		for j := range s.jobs {
 			s.publish(j)
@@ -38,17 +50,26 @@ func (s *sender) stop() {
 	s.done.Wait()
 }
 
-func (s *sender) send(subject string, message []byte, header int) {
-	envelope := append([]byte(nil), message[:header]...)
-	s.jobs <- largeRequest{subject, envelope, message[header:]}
+// takes tells whether there is room for p now.
+func (s *sender) takes(p *Pending) bool { return p.size <= LargeFrame || len(s.jobs) < cap(s.jobs) }
+
+// send queues a large request. Only the dispatcher calls it, after takes: it
+// does not block.
+func (s *sender) send(subject string, message []byte, header int) *largeRequest {
+	job := &largeRequest{subject: subject, envelope: append([]byte(nil), message[:header]...), frame: message[header:]}
+	s.jobs <- job
+	return job
 }
 
 // publish sends every part. One that NATS does not take is lost with the
 // connection, whose reconnect dispatches the request again.
-func (s *sender) publish(j largeRequest) {
+func (s *sender) publish(j *largeRequest) {
 	parts := partsOf(len(j.frame))
 	b := make([]byte, 0, len(j.envelope)+min(PartSize, len(j.frame)))
 	for i := range parts {
+		if j.dropped.Load() {
+			return
+		}
 		b = append(b[:0], j.envelope...)
 		putPart(b, i, parts, uint32(len(j.frame)))
 		b = append(b, partOf(j.frame, i)...)

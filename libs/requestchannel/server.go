@@ -40,8 +40,9 @@ type Server struct {
 	log   *slog.Logger
 
 	// owned by the subscription's goroutine
-	assemblies map[requestKey]*assembly
-	origins    map[string]Origin
+	origins map[string]Origin
+
+	assemblies assemblies
 
 	received atomic.Int64 // messages of the request subject that receive is done with
 	served   served
@@ -72,7 +73,7 @@ func NewServer(cfg ServerConfig, nc, large *nats.Conn, serve func(*Incoming), lo
 	}
 	s := &Server{
 		cfg: cfg, id: id, nc: nc, large: large, view: view, serve: serve, log: log,
-		assemblies: map[requestKey]*assembly{}, origins: map[string]Origin{}, inflight: map[requestKey]*Incoming{},
+		assemblies: assemblies{m: map[requestKey]*assembly{}}, origins: map[string]Origin{}, inflight: map[requestKey]*Incoming{},
 	}
 	s.presence.init(s)
 	return s, nil
@@ -138,8 +139,14 @@ func (s *Server) receiveRequest(m *nats.Msg) {
 		s.log.Warn("ignored an invalid request", "reply", m.Reply, "err", err)
 		return
 	}
-	if in.Parts > 1 && !s.assemble(in) {
-		return
+	if in.Parts > 1 {
+		whole, err := s.assemblies.add(in)
+		if err != nil {
+			s.log.Warn("dropped a request in parts", "frontend", in.FrontEnd, "err", err)
+		}
+		if !whole {
+			return
+		}
 	}
 	in.end = in.Received.Add(in.Request.Deadline)
 	if s.presence.stale(in.Announcement, in.Received) {
@@ -161,7 +168,7 @@ func (s *Server) receiveCancel(m *nats.Msg) {
 		return
 	}
 	key := requestKey{frontEndOf(m.Reply, s.cfg.Subjects), id}
-	delete(s.assemblies, key)
+	s.assemblies.drop(key)
 	s.mu.Lock()
 	in := s.inflight[key]
 	s.mu.Unlock()

@@ -215,3 +215,9 @@ func (v *View) FrontEnds() []FrontEnd {
 	slices.SortFunc(out, func(a, b FrontEnd) int { return compareStrings(a.ID, b.ID) })
 	return out
 }
+
+func (v *View) hasFrontEnd(id string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.frontEnds[id] != nil
+}

@@ -91,7 +91,7 @@ type Config struct {
 	// memory, 4 to 256 MiB.
 	ParkedMaxBytes int64 `env:"KANAL_PARKED_MAX_BYTES" envDefault:"0"`
 	// ResponseMaxBytes is divided among requests under way: what each may be
-	// answered with, in bytes. 0: a quarter of the process's memory, 16 MiB to 1 GiB.
+	// answered with, in bytes, until the answer is with the socket. 0: a quarter of the process's memory, 16 MiB to 1 GiB.
 	ResponseMaxBytes int64 `env:"KANAL_RESPONSE_MAX_BYTES" envDefault:"0"`
 	// RequestTimeout is how long a request waits for a handler and its answer.
 	RequestTimeout time.Duration `env:"KANAL_REQUEST_TIMEOUT" envDefault:"30s"`

@@ -66,7 +66,10 @@ func (a *API) fetch(ctx context.Context, r *handler.Request) (kmsg.Response, err
 	for i := range f.tasks {
 		f.tasks[i].log = a.logOf(ctx, &f.tasks[i].place)
 	}
-	f.serve(ctx)
+	if err := f.serve(ctx); err != nil {
+		s.GiveBack()
+		return nil, err
+	}
 	f.finish(resp)
 	return resp, nil
 }
@@ -117,16 +120,20 @@ func (f *fetch) finish(resp *kmsg.FetchResponse) {
 	}
 }
 
-// serve reads until there is enough, something is wrong, or the wait is over.
-func (f *fetch) serve(ctx context.Context) {
+// serve reads until there is enough, something is wrong, or the wait is over. A parked request that has more than it is
+// granted then is given back, to come again with another grant: its age tells how long it has waited by then.
+func (f *fetch) serve(ctx context.Context) error {
 	least := int(f.q.MinBytes)
-	end := f.api.now().Add(time.Duration(f.q.MaxWaitMillis) * time.Millisecond)
+	end := f.api.now().Add(time.Duration(f.q.MaxWaitMillis)*time.Millisecond - f.r.Age)
 	parked := false
 	for {
 		have, failed := f.readAll(ctx)
+		if parked && (have > f.budget() || have > 0 && least > f.budget()) {
+			return handler.ErrNotTaken
+		}
 		left := end.Sub(f.api.now())
 		if failed || have >= least || left <= 0 || len(f.tasks) == 0 || f.movedAway() {
-			return
+			return nil
 		}
 		if !parked {
 			parked = true
@@ -135,7 +142,7 @@ func (f *fetch) serve(ctx context.Context) {
 			defer f.api.parked.Dec()
 		}
 		if !f.wait(ctx, least-have, left) {
-			return
+			return nil
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (c *Cache) Begin(q *kmsg.FetchRequest) (*Fetch, int16) {
 	}
 	s.epoch = following(s.epoch)
 	c.touch(s)
-	return &Fetch{ID: s.id, Partitions: s.list(), cache: c, incremental: true}, 0
+	return &Fetch{ID: s.id, Partitions: s.list(), cache: c, incremental: true, epoch: q.SessionEpoch}, 0
 }
 
 func byID(q *kmsg.FetchRequest) bool { return q.Version >= 13 }

@@ -8,6 +8,7 @@ type Fetch struct {
 	Partitions []Partition // what the request is about, in the order of the answer
 
 	cache       *Cache
+	epoch       int32 // of an incremental request
 	incremental bool // the answer has only what is new
 	wants       bool // a session
 	byID        bool
@@ -38,6 +39,16 @@ func (f *Fetch) Answer(outs []kmsg.FetchResponseTopicPartition) (leave func(i in
 		return keepAll
 	}
 	return func(i int) bool { return !news[i] }
+}
+
+// GiveBack ends a request without an answer: the same one will come again.
+func (f *Fetch) GiveBack() {
+	c := f.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.sessions[f.ID]; s != nil && f.incremental && s.epoch == following(f.epoch) {
+		s.epoch = f.epoch
+	}
 }
 
 func keepAll(int) bool { return false }

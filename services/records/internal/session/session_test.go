@@ -235,3 +235,24 @@ func TestEpochsWrap(t *testing.T) {
 		t.Error("an epoch follows wrongly")
 	}
 }
+
+// A long poll that is given back comes again with the same epoch.
+func TestGivenBack(t *testing.T) {
+	c := NewCache(roomy, time.Now)
+	id := begin(t, c, 2)
+	for range 2 {
+		f, code := c.Begin(fetchOf(12, id, 1, 3))
+		if code != 0 || len(f.Partitions) != 3 {
+			t.Fatalf("code %d, %+v", code, f)
+		}
+		f.GiveBack()
+	}
+	first, _ := c.Begin(fetchOf(12, id, 1, 0))
+	if _, code := c.Begin(fetchOf(12, id, 2, 0)); code != 0 {
+		t.Fatalf("the next: code %d", code)
+	}
+	first.GiveBack() // too late: the client has gone on
+	if _, code := c.Begin(fetchOf(12, id, 3, 0)); code != 0 {
+		t.Errorf("after that: code %d", code)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package requestchannel
+
+const raceDetector = false
