@@ -10,6 +10,10 @@ type Channel struct {
 	transport  Transport
 	Attachment any // the owner's own, set by Register's caller
 
+	// Owed is the owner's: how many requests are under way of a channel that is read from meanwhile. With some it is not
+	// idle, does not move, and an end of its stream does not close it.
+	Owed int
+
 	// ready tells that the transport's handshake is over; before, the channel is not read from (KafkaChannel.ready).
 	ready bool
 	state MuteState

@@ -124,7 +124,7 @@ func (s *Selector) mayBeIdle(c *Channel) bool {
 
 // waitsForUs tells that the next step is not the peer's: its request is with a handler or waits for one, or it is
 // throttled. Kafka expires such a channel (K4) and so loses the answer to a long poll.
-func (c *Channel) waitsForUs() bool { return c.state != NotMuted && c.out.head == nil }
+func (c *Channel) waitsForUs() bool { return (c.state != NotMuted || c.Owed > 0) && c.out.head == nil }
 
 // wait shortens a Poll's timeout to the next due time. It reckons from when the pass got its events; what has passed
 // since, a pass comes late.

@@ -20,7 +20,7 @@ type Moving struct {
 // Quiet tells that nothing is under way on a channel, so that it may move: nothing to be sent, no request without its
 // answer, no throttle, no end of stream on its way. What has arrived of its next requests moves with it.
 func (c *Channel) Quiet() bool {
-	return !c.closed && c.ready && !c.full && c.state <= Muted && c.out.head == nil && !c.peerClosed && !c.ended
+	return !c.closed && c.ready && !c.full && c.state <= Muted && c.Owed == 0 && c.out.head == nil && !c.peerClosed && !c.ended
 }
 
 // Detach takes a quiet channel out of the selector without closing it; for this selector it is gone. The receives of

@@ -70,7 +70,7 @@ func (s *Selector) leave(c *Channel) {
 	if c.closed {
 		return
 	}
-	if c.ended && c.out.head == nil && c.state == NotMuted {
+	if c.ended && c.out.head == nil && c.state == NotMuted && c.Owed == 0 {
 		s.CloseChannel(c, ReasonPeerClosed, nil) // half a frame is dropped (J5)
 		return
 	}

@@ -80,6 +80,7 @@ type Call struct {
 	Route            *Route
 	Processor        int
 	Token            uint64
+	Sequence         uint64 // its place on the connection, where several may be under way
 	Client           uint32 // whose it is, as a hash: queues are fair between clients
 	APIKey           protocol.APIKey
 	APIVersion       int16
@@ -95,6 +96,7 @@ type Call struct {
 // Outcome is what a processor has to do about one request.
 type Outcome struct {
 	Token    uint64
+	Sequence uint64       // as in Call
 	Kind     ResponseKind // Send, NoOp or CloseConnection
 	Throttle time.Duration
 	Frame    []byte // of Send; the receiver's

@@ -19,7 +19,7 @@ type dispatcher struct {
 	instances map[string]*instance
 	bySubject map[string]*instance
 	pendings  map[uint64]*Pending           // by request id
-	byConn    map[connKey]*Pending          // by connection
+	byConn    map[connKey]*Pending          // by connection, the first of it
 	redirects map[connKey]map[*Route]string // where a connection's requests of a route go
 	wheel     wheel
 	now       int64
@@ -131,12 +131,16 @@ func (d *dispatcher) processSubmitted() {
 		if p.Privileged && !d.privileged {
 			d.keepWindows()
 		}
-		d.byConn[p.conn()] = p
+		waits := d.link(p)
 		d.wheel.add(p)
 		if to, redirected := d.redirects[p.conn()][p.route]; redirected && d.takesRedirects(to) {
 			p.target = to
 		}
-		p.route.enqueue(p, false)
+		if waits {
+			p.state = held
+		} else {
+			p.route.enqueue(p, false)
+		}
 	}
 }
 
@@ -151,13 +155,15 @@ func (d *dispatcher) begin(p *Pending) {
 // the handlers that hold them.
 func (d *dispatcher) processDisconnected() {
 	for _, gone := range d.in.disconnected {
-		p := d.byConn[gone.connKey]
-		if p != nil && gone.half {
-			p.half = true
-			d.cancel(p, true)
-		} else if p != nil {
-			d.cancel(p, false)
-			d.finish(p).Done(ConnectionLost, d.now, 0)
+		for p := d.byConn[gone.connKey]; p != nil; {
+			later := p.later
+			if p.half = true; gone.half {
+				d.cancel(p, true)
+			} else {
+				d.cancel(p, false)
+				d.finish(p).Done(ConnectionLost, d.now, 0)
+			}
+			p = later
 		}
 		if !gone.half {
 			delete(d.redirects, gone.connKey)

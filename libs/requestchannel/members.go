@@ -46,6 +46,7 @@ func (d *dispatcher) meet(h *Handler) {
 		i.service.instances = append(i.service.instances, i)
 		d.c.log.Info("met a handler", "handler", h.ID, "service", h.Service, "window", h.Window, "release", h.Release)
 	}
+	i.service.meet(h)
 	if h.Session != i.session {
 		i.session = h.Session
 		d.redispatch(func(p *Pending) bool { return p.instance == i }, "handler_reconnected")

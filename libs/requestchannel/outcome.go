@@ -65,7 +65,7 @@ func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
 // outcome ends p and keeps what its processor has to do for deliver.
 func (d *dispatcher) outcome(p *Pending, o Outcome) {
 	p.reason, p.responseSize = o.Reason, len(o.Frame)
-	o.Token, o.Pending = p.Token, d.finish(p)
+	o.Token, o.Sequence, o.Pending = p.Token, p.sequence, d.finish(p)
 	if len(p.lane.outcomes) == 0 {
 		d.answered = append(d.answered, p.lane)
 	}
@@ -74,7 +74,9 @@ func (d *dispatcher) outcome(p *Pending, o Outcome) {
 
 // finish takes p out of everything: it has its outcome.
 func (d *dispatcher) finish(p *Pending) *Pending {
-	if p.state == queued && p.queue != nil {
+	if p.state == held {
+		d.leave(p)
+	} else if p.state == queued && p.queue != nil {
 		p.route.leave(p)
 		d.leave(p)
 	}
@@ -84,9 +86,7 @@ func (d *dispatcher) finish(p *Pending) *Pending {
 	d.wheel.remove(p)
 	p.metrics.underWay.remove(p)
 	delete(d.pendings, p.ID)
-	if d.byConn[p.conn()] == p {
-		delete(d.byConn, p.conn())
-	}
+	d.unlink(p)
 	p.state = answered
 	p.sending.drop()
 	p.letGo()

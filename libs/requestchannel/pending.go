@@ -10,6 +10,7 @@ type pendingState uint8
 
 const (
 	queued      pendingState = iota // waits for a window
+	held                            // waits for an ordered request before it, in no queue
 	outstanding                     // an instance has it, within its window
 	parked                          // an instance has it as a long poll
 	answered                        // the processor carries the outcome out
@@ -50,6 +51,10 @@ type Pending struct {
 
 	older, newer *Pending // of the same api
 
+	sequence uint64   // on its connection
+	ordered  bool     // among its like of the connection, one after the other
+	later    *Pending // of the same connection
+
 	client         uint32 // whose it is
 	granted        int64  // bytes of the response budget that it has
 	onTheWay       int64  // of them, while its answer has not arrived
@@ -72,7 +77,7 @@ func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
 			Broker: call.Broker, SecurityProtocol: call.SecurityProtocol, Privileged: call.Privileged,
 			Parts: partsOf(len(call.Frame)), Total: uint32(len(call.Frame)),
 		},
-		route: call.Route, origin: call.Origin, size: len(call.Frame), client: call.Client, body: call.Body, slot: -1,
+		route: call.Route, origin: call.Origin, size: len(call.Frame), client: call.Client, sequence: call.Sequence, body: call.Body, slot: -1,
 		received: call.Received, deadline: call.Received + int64(timeout),
 	}
 	if n := requestFixed + len(call.Origin) + len(call.Frame); cap(message) < n {

@@ -30,6 +30,8 @@ type service struct {
 	// owned by the dispatcher
 	affinity  Affinity
 	instances []*instance
+	met       bool              // an instance
+	ordered   []protocol.APIKey // as instances have announced
 }
 
 // of is the route for requests of privileged listeners, or of the others.

@@ -49,8 +49,11 @@ type ListenerConfig struct {
 	Backlog          int    // 1024 if 0 (socket.listen.backlog.size)
 	MaxRequestSize   int    // bytes of one frame, 104857600 if 0 (socket.request.max.bytes)
 	Privileged       bool   // requests may be forwarded ones (A6)
-	SendBuffer       int    // bytes of each socket; 0 or less: the system decides (socket.send.buffer.bytes, C3)
-	ReceiveBuffer    int    // likewise (socket.receive.buffer.bytes, C1)
+	// MaxInFlight is how many requests of one connection may be under way; 1 if 0, as in Kafka. Answers leave in the order of
+	// the requests.
+	MaxInFlight   int
+	SendBuffer    int // bytes of each socket; 0 or less: the system decides (socket.send.buffer.bytes, C3)
+	ReceiveBuffer int // likewise (socket.receive.buffer.bytes, C1)
 
 	// Authentication is for security protocols SASL_..., nil for the others.
 	Authentication Authentication

@@ -26,6 +26,7 @@ func (p *Processor) disconnected(closed *network.Closed) {
 	if closed.Reason == p.farewell() {
 		outcome = Shutdown
 	}
+	closed.Channel.Attachment.(*connection).ahead.lose(outcome)
 	for i := range closed.Lost {
 		completeSend(&closed.Lost[i], outcome, 0)
 	}

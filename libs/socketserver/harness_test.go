@@ -39,6 +39,7 @@ type held struct {
 	correlation int32
 	frame       []byte
 	received    int64
+	sequence    uint64
 }
 
 type gone struct {
@@ -106,7 +107,7 @@ func (h *handlers) Submit(r *socketserver.Request) (bool, network.CloseReason) {
 		return false, network.ReasonNone
 	}
 	h.room--
-	h.requests <- held{r.Conn, r.Conn.Token, r.Conn.Processor, r.Header.CorrelationID, bytes.Clone(r.Frame), r.Received}
+	h.requests <- held{r.Conn, r.Conn.Token, r.Conn.Processor, r.Header.CorrelationID, bytes.Clone(r.Frame), r.Received, r.Sequence}
 	return true, network.ReasonNone
 }
 
@@ -174,7 +175,7 @@ func (h *handlers) disconnected(t testing.TB) gone {
 }
 
 func (h *handlers) respond(r held, response socketserver.Response) {
-	response.Token = r.token
+	response.Token, response.Sequence = r.token, r.sequence
 	h.processor(r.processor).Deliver([]socketserver.Response{response})
 }
 

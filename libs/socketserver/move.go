@@ -23,8 +23,8 @@ func (p *Processor) beginRetiring() {
 func (p *Processor) moveQuiet() {
 	n := min(len(p.toMove), movesPerPassAway)
 	for _, token := range p.toMove[:n] {
-		if ch := p.sel.Channel(token); ch != nil {
-			p.move(ch)
+		if ch := p.sel.Channel(token); ch != nil && !p.move(ch) {
+			p.stopReadingAhead(ch)
 		}
 	}
 	if p.toMove = p.toMove[n:]; len(p.toMove) == 0 {
@@ -36,7 +36,7 @@ func (p *Processor) moveQuiet() {
 // channel hears that the old token is gone: it has no request of it any more.
 func (p *Processor) move(ch *network.Channel) bool {
 	c := ch.Attachment.(*connection)
-	if c.parked || !ch.Quiet() {
+	if c.parked || c.ahead != nil && c.ahead.throttled != 0 || !ch.Quiet() {
 		return false
 	}
 	m, err := p.sel.Detach(ch)

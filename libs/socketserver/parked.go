@@ -66,10 +66,12 @@ func (p *Processor) offer(r parkedReceive) bool {
 	if ch == nil || !p.parse(ch, p.sel.Next(ch), r.received) {
 		return true
 	}
+	c := ch.Attachment.(*connection)
+	c.parked = false
 	if !p.submit(ch) {
 		p.sel.Park(ch)
+		c.parked = true
 		return false
 	}
-	ch.Attachment.(*connection).parked = false
 	return true
 }

@@ -56,6 +56,7 @@ type connection struct {
 	slot   slot
 	opened int64   // by Now
 	login  *login  // nil: there is none, or it is over for good
+	ahead  *ahead  // nil: one request at a time
 	tls    *member // of the connections by protocol and cipher
 	parked bool
 	excess bool // closed because there were too many (D7)

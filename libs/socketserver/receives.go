@@ -26,6 +26,7 @@ func (p *Processor) receive(r *network.Receive) {
 		return
 	}
 	ch.Mute()
+	p.mayReadAhead(ch.Attachment.(*connection))
 	if p.isWaiting() || !p.submit(ch) {
 		p.park(ch)
 	}
@@ -48,13 +49,28 @@ func (p *Processor) parse(ch *network.Channel, frame []byte, received int64) boo
 // submit offers the request to the request channel; false when that is full. The channel is muted before, and what the
 // handlers do meanwhile is no matter: only this loop takes up the answer (E10).
 func (p *Processor) submit(ch *network.Channel) bool {
+	c := ch.Attachment.(*connection)
+	if c.ahead != nil {
+		p.request.Sequence = c.ahead.next
+	}
 	ok, reason := p.rc.Submit(&p.request)
 	if ok {
 		p.submitted = true
 		p.sel.Done(ch)
-		p.handle(ch, network.RequestReceived)
+		p.taken(ch, c)
 	} else if reason != network.ReasonNone {
 		p.close(ch, reason, nil)
 	}
 	return ok || reason != network.ReasonNone
+}
+
+// taken notes that a request is under way; where more may be, the channel is read from at once.
+func (p *Processor) taken(ch *network.Channel, c *connection) {
+	if c.ahead == nil {
+		p.handle(ch, network.RequestReceived)
+		return
+	}
+	c.ahead.next++
+	ch.Owed++
+	p.readAhead(ch, c)
 }

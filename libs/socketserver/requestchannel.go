@@ -37,6 +37,9 @@ type Request struct {
 	// Client is whose it is, as a hash: its user, or its address where it is nobody's, and its client id. Queues are fair
 	// between clients.
 	Client uint32
+	// Sequence is its place among the requests of its connection where several may be under way, else 0. The response has
+	// it too.
+	Sequence uint64
 }
 
 // Connection is what a request channel may know of a connection. It is immutable from its first request on, but for
@@ -87,6 +90,7 @@ const (
 // Response is the one outcome of a request, delivered to its connection's processor.
 type Response struct {
 	Token     uint64
+	Sequence  uint64 // of the request
 	Kind      ResponseKind
 	Reason    network.CloseReason // of CloseConnection; handler_closed if none
 	Throttle  time.Duration       // mute the channel this long, from when the answer is taken up (G2)

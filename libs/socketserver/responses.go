@@ -28,6 +28,10 @@ func (p *Processor) processNewResponse(r *Response, now int64) {
 		p.finishWork(ch)
 		return
 	}
+	if a := ch.Attachment.(*connection).ahead; a != nil {
+		p.collect(ch, a, r, now)
+		return
+	}
 	if !ch.State().ResponsePending() { // a second answer to one request (F6)
 		r.complete(ConnectionLost)
 		p.close(ch, network.ReasonIllegalState, network.ErrIllegalState)
@@ -42,11 +46,16 @@ func (p *Processor) processNewResponse(r *Response, now int64) {
 		r.complete(NotDue)
 		p.responseSent(ch)
 	default:
-		r.complete(Closed)
-		reason := r.Reason
-		setDefault(&reason, network.ReasonHandlerClosed)
-		p.close(ch, reason, nil)
+		p.closeInstead(ch, r)
 	}
+}
+
+// closeInstead closes the connection instead of an answer.
+func (p *Processor) closeInstead(ch *network.Channel, r *Response) {
+	r.complete(Closed)
+	reason := r.Reason
+	setDefault(&reason, network.ReasonHandlerClosed)
+	p.close(ch, reason, nil)
 }
 
 // sendResponse queues the answer; the next poll writes it. Where the next request is here already it is served at once
@@ -65,16 +74,23 @@ func (p *Processor) sendResponse(ch *network.Channel, r *Response, now int64) {
 
 // responseSent moves the channel on after its answer, be it one or none (E11).
 func (p *Processor) responseSent(ch *network.Channel) {
-	p.handle(ch, network.ResponseSent)
+	if ch.Owed > 0 {
+		ch.Owed--
+	} else {
+		p.handle(ch, network.ResponseSent)
+	}
 	p.tryUnmute(ch)
 }
 
 // tryUnmute reads from the channel again if its state allows; not while draining, and elsewhere if it moves.
 func (p *Processor) tryUnmute(ch *network.Channel) {
+	c := ch.Attachment.(*connection)
 	switch {
 	case p.orders.drain:
 		p.closeIfIdle(ch)
 	case ch.Closed(), p.orders.retire && p.move(ch):
+	case c.ahead != nil:
+		p.readAhead(ch, c)
 	default:
 		p.sel.MaybeUnmute(ch)
 	}
@@ -88,12 +104,13 @@ func (p *Processor) closeIfIdle(ch *network.Channel) {
 
 // idle tells that nothing is under way for a connection. A throttled one may well be idle.
 func idle(ch *network.Channel) bool {
-	return !ch.State().ResponsePending() && ch.Unsent() == 0 && !ch.Attachment.(*connection).parked
+	return !ch.State().ResponsePending() && ch.Owed == 0 && ch.Unsent() == 0 && !ch.Attachment.(*connection).parked
 }
 
 func (p *Processor) closeIdle() {
 	for ch := range p.sel.Channels() {
 		p.closeIfIdle(ch)
+		p.stopReadingAhead(ch)
 	}
 }
 
@@ -114,10 +131,18 @@ func (p *Processor) endThrottles() {
 	now := Now()
 	for t, over := p.throttles.pop(now); over; t, over = p.throttles.pop(now) {
 		if ch := p.sel.Channel(t.token); ch != nil {
-			p.handle(ch, network.ThrottleEnded)
-			p.tryUnmute(ch)
+			p.endThrottle(ch, t.due)
 		}
 	}
+}
+
+func (p *Processor) endThrottle(ch *network.Channel, due int64) {
+	if a := ch.Attachment.(*connection).ahead; a == nil {
+		p.handle(ch, network.ThrottleEnded)
+	} else if due >= a.throttled {
+		a.throttled = 0
+	}
+	p.tryUnmute(ch)
 }
 
 // processCompletedSends tells the completers first, since they may add to the request's metrics, and then moves the

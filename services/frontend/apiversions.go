@@ -25,7 +25,7 @@ func (q *requests) answerHere(r *socketserver.Request, call *requestchannel.Call
 	q.metrics.answered(r.Header.Key, code)
 	q.fill(call, r)
 	q.seats.Of(r.Conn.Processor).processor.Deliver([]socketserver.Response{{
-		Token: r.Conn.Token, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
+		Token: r.Conn.Token, Sequence: r.Sequence, Kind: socketserver.Send, Frame: frame, Completer: completer{q.channel.Own(call, len(frame))},
 	}})
 }
 

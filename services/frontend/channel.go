@@ -63,6 +63,7 @@ func (q *requests) fill(call *requestchannel.Call, r *socketserver.Request) {
 	c := r.Conn
 	call.APIVersion, call.Processor, call.Token, call.Broker = r.Header.Version, c.Processor, c.Token, c.Broker
 	call.Privileged, call.Origin, call.Received, call.Client = c.Privileged, q.origin(c), r.Received, r.Client
+	call.Sequence = r.Sequence
 	call.Frame, call.Body, call.SecurityProtocol = r.Frame, r.Header.Body, securityProtocol(c.SecurityProtocol)
 }
 
@@ -120,7 +121,7 @@ func (q *requests) Deliver(processor int, outcomes []requestchannel.Outcome) {
 	for i := range outcomes {
 		o := &outcomes[i]
 		rs = append(rs, socketserver.Response{
-			Token: o.Token, Kind: kinds[o.Kind], Reason: reasons[o.Reason], Throttle: o.Throttle, Frame: o.Frame,
+			Token: o.Token, Sequence: o.Sequence, Kind: kinds[o.Kind], Reason: reasons[o.Reason], Throttle: o.Throttle, Frame: o.Frame,
 			Completer: completer{o.Pending},
 		})
 	}

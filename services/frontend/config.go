@@ -30,6 +30,9 @@ type Config struct {
 	ProcessorAssignment string `env:"KANAL_PROCESSOR_ASSIGNMENT" envDefault:"round_robin"`
 	// RequestMaxBytes bounds one request, in bytes (socket.request.max.bytes).
 	RequestMaxBytes int `env:"KANAL_REQUEST_MAX_BYTES" envDefault:"104857600"`
+	// MaxInFlight is how many requests of one connection may be under way; Kafka's
+	// brokers take one.
+	MaxInFlight int `env:"KANAL_MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION" envDefault:"1"`
 	// Backlog of listening sockets (socket.listen.backlog.size).
 	Backlog int `env:"KANAL_LISTEN_BACKLOG" envDefault:"1024"`
 	// SendBuffer and ReceiveBuffer are the bytes of each client's socket; -1: the
@@ -136,6 +139,7 @@ func (c Config) Validate() error {
 	_, known := assignments[c.ProcessorAssignment]
 	bad(!known, "KANAL_PROCESSOR_ASSIGNMENT", c.ProcessorAssignment, "round_robin or least_loaded_of_two")
 	bad(c.RequestMaxBytes < 1024 || c.RequestMaxBytes > 128<<20, "KANAL_REQUEST_MAX_BYTES", c.RequestMaxBytes, "1024 to 134217728")
+	bad(c.MaxInFlight < 1 || c.MaxInFlight > 1000, "KANAL_MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION", c.MaxInFlight, "1 to 1000")
 	bad(c.Backlog < 1, "KANAL_LISTEN_BACKLOG", c.Backlog, "at least 1")
 	bad(c.SendBuffer < 1 && c.SendBuffer != -1, "KANAL_SOCKET_SEND_BUFFER_BYTES", c.SendBuffer, "at least 1, or -1: the system decides")
 	bad(c.ReceiveBuffer < 1 && c.ReceiveBuffer != -1, "KANAL_SOCKET_RECEIVE_BUFFER_BYTES", c.ReceiveBuffer, "at least 1, or -1: the system decides")

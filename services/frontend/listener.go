@@ -92,7 +92,7 @@ func (c Config) listener(e cluster.Endpoint) (listener, error) {
 	}
 	l := listener{advertised: e, own: own, ListenerConfig: socketserver.ListenerConfig{
 		Name: e.Name, Host: e.Host, Port: e.Port, Brokers: int(c.Brokers), Processors: processors(cmp.Or(own.Processors, c.Processors)), Backlog: c.Backlog,
-		MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
+		MaxInFlight: c.MaxInFlight, MaxRequestSize: c.RequestMaxBytes, SecurityProtocol: own.Protocol, Privileged: own.Privileged, Handler: own.Handler,
 		Quotas: own.quotas(), SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer,
 		MaxIdle: c.MaxIdle, HandshakeTimeout: c.HandshakeTimeout, FirstRequestTimeout: c.FirstByteTimeout, WriteTimeout: c.WriteTimeout,
 	}}
