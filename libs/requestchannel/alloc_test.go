@@ -27,15 +27,16 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 	sink := new(finished)
 	clock := int64(0)
 	c := &Channel{sink: sink, log: slog.New(slog.DiscardHandler), cfg: ChannelConfig{
-		QueuedMaxRequests: 10, Budget: unbounded{}, RequestTimeout: time.Second, Metrics: newChannelMetrics(), Now: func() int64 { return clock },
+		QueuedMaxRequests: 10, QueuedMaxBytes: 1 << 20, ResponseMaxBytes: 1 << 30, Budget: unbounded{}, PrivilegedBudget: unbounded{}, RequestTimeout: time.Second, Metrics: newChannelMetrics(), Now: func() int64 { return clock },
 	}}
 	c.lanes.Store((&lanes{}).with(new(lane)))
 	c.inbox.wakeup = make(chan struct{}, 1)
 	d := &c.dispatcher
 	d.init(c)
-	i := &instance{id: "H1", route: c.Route("echo"), share: 10, state: StateReady}
-	i.route.instances = []*instance{i}
-	call := Call{Route: i.route, APIKey: -1, Origin: AppendOrigin(nil, Origin{FrontEnd: "FE1"}), Frame: make([]byte, 100)}
+	route := c.Route("echo")
+	i := &instance{id: "H1", service: route.service, share: 10, state: StateReady}
+	i.service.instances = []*instance{i}
+	call := Call{Route: route, APIKey: -1, Origin: AppendOrigin(nil, Origin{FrontEnd: "FE1"}), Frame: make([]byte, 100)}
 	response := Response{Kind: Send, Parts: 1, Attempt: 1}
 	m := new(nats.Msg)
 	round := func() {
@@ -49,18 +50,20 @@ func TestRequestsDoNotAllocate(t *testing.T) {
 		<-c.inbox.wakeup
 		d.takeInbox()
 		d.processSubmitted()
-		q := i.route.ready[0]
-		if d.takerOf(i.route, q) != i {
+		q := route.ready[0]
+		granted := d.grants.of(q.peek())
+		if d.takerOf(route, q) != i || granted == 0 {
 			t.Fatal("nobody takes it")
 		}
 		p := q.pop()
 		p.queue = nil
-		i.route.ready = i.route.ready[:0]
-		i.route.queued.Add(-1)
+		route.ready = route.ready[:0]
+		d.leave(p)
+		d.grants.take(p, granted)
 		p.Attempt++
 		putDispatch(p.message, &p.Request)
 		p.instance, p.state, p.dispatched = i, outstanding, d.now
-		i.outstanding++
+		i.took(p)
 		response.ID, response.Token = p.ID, p.Token
 		m.Data = append(AppendResponse(m.Data[:0], &response), p.message[p.header:]...)
 		c.receive(m)

@@ -73,7 +73,7 @@ func (p *Pending) Describe(now int64) admin.Request {
 		Connection: o.ConnectionID, Listener: admin.Cut(o.Listener), Principal: admin.Cut(o.Principal), Address: admin.Cut(o.ClientAddress),
 	}
 	if p.route != nil {
-		r.Service = p.route.service
+		r.Service = p.route.name
 	}
 	if p.instance != nil {
 		r.Handler, r.WhereSeconds = p.instance.id, atLeast0(now-p.dispatched).Seconds()
@@ -97,7 +97,7 @@ func (d *dispatcher) load() admin.Handlers {
 	l := admin.Handlers{FrontEnd: d.c.cfg.FrontEnd, Handlers: []admin.Handler{}, Queued: map[string]int64{}}
 	oldest := d.oldestParked()
 	for _, i := range d.instances {
-		h := admin.Handler{ID: i.id, Service: i.route.service, State: i.state, Window: i.share, Outstanding: i.outstanding, Parked: i.parked}
+		h := admin.Handler{ID: i.id, Service: i.service.name, State: i.state, Window: i.share, Outstanding: i.outstanding, Parked: i.parked}
 		if since, some := oldest[i]; some {
 			h.OldestParkedSeconds = atLeast0(d.now - since).Seconds()
 		}
@@ -110,7 +110,7 @@ func (d *dispatcher) load() admin.Handlers {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.ID, b.ID))
 	})
 	for _, r := range d.routes.all() {
-		l.Queued[r.service] = r.queued.Load()
+		l.Queued[r.name] += r.waiting.all.requests()
 	}
 	return l
 }

@@ -16,12 +16,12 @@ import (
 // watched is a dispatcher with two instances, driven by the test itself.
 func watched(t *testing.T) (*dispatcher, []*instance) {
 	t.Helper()
-	c := &Channel{cfg: ChannelConfig{FrontEnd: "F", Budget: unbounded{}, Metrics: newChannelMetrics(), ParkedMaxBytes: 1 << 30}}
+	c := &Channel{cfg: ChannelConfig{FrontEnd: "F", Budget: unbounded{}, PrivilegedBudget: unbounded{}, ResponseMaxBytes: 1 << 30, Metrics: newChannelMetrics(), ParkedMaxBytes: 1 << 30}}
 	c.dispatcher.init(c)
 	d := &c.dispatcher
 	var all []*instance
 	for _, id := range []string{"A", "B"} {
-		i := &instance{id: id, route: d.routes.get("records"), state: StateReady, share: 1000}
+		i := &instance{id: id, service: d.routes.get("records").service, state: StateReady, share: 1000}
 		d.instances[id] = i
 		all = append(all, i)
 	}
@@ -45,7 +45,7 @@ func TestLoadAgainstAList(t *testing.T) {
 			p := model[rand.IntN(n)]
 			if p.state == queued {
 				p.state, p.instance, p.dispatched = outstanding, instances[rand.IntN(2)], d.now
-				p.instance.outstanding++
+				p.instance.took(p)
 			} else if p.state == outstanding {
 				d.park(p, time.Minute)
 			}

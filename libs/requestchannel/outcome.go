@@ -57,7 +57,7 @@ func (d *dispatcher) redispatch(which func(*Pending) bool, why string) {
 	slices.SortFunc(some, func(a, b *Pending) int { return int(b.received - a.received) })
 	for _, p := range some {
 		p.Redelivered, p.assembly = true, nil
-		d.c.cfg.Metrics.redispatched.WithLabelValues(p.route.service, why).Inc()
+		d.c.cfg.Metrics.redispatched.WithLabelValues(p.route.name, why).Inc()
 		d.again(p)
 	}
 }
