@@ -1,6 +1,10 @@
 package network
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+
+	"golang.org/x/sys/unix"
+)
 
 // Channel is one connection of a Selector (KafkaChannel). It belongs to the selector's goroutine.
 type Channel struct {
@@ -58,6 +62,15 @@ func (c *Channel) PeerClosed() bool { return c.peerClosed }
 
 // Unsent is how many bytes of answers have not reached the socket.
 func (c *Channel) Unsent() int { return c.out.bytes }
+
+// Arrived tells whether bytes of the channel's next requests are here, be it in its socket only.
+func (c *Channel) Arrived() bool {
+	if c.closed || c.in.off < len(c.in.data) {
+		return !c.closed
+	}
+	n, err := unix.IoctlGetInt(c.plain.fd, unix.TIOCINQ)
+	return err == nil && n > 0
+}
 
 // Mute stops reading from the channel.
 func (c *Channel) Mute() { c.state = c.state.Mute() }

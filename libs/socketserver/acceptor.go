@@ -43,8 +43,8 @@ type acceptor struct {
 	refusals refusals
 }
 
-func (a *acceptor) bind() (err error) {
-	a.sockets, err = a.listener.bind()
+func (a *acceptor) bind(from inherited) (err error) {
+	a.sockets, err = a.listener.bind(from)
 	return err
 }
 

@@ -31,7 +31,10 @@ type Config struct {
 	Assignment Assignment
 	// RemovalLimit is how long RemoveListener lets requests under way be answered; 10 s if 0.
 	RemovalLimit time.Duration
-	Budget       *memory.Budget // of the requests in flight, asked before reading; nil: none
+	// LastCall is how long Drain and RemoveListener take up requests that have arrived, so that a client which never
+	// pauses does not keep them from ending; 1 s if 0.
+	LastCall time.Duration
+	Budget   *memory.Budget // of the requests in flight, asked before reading; nil: none
 	// PrivilegedBudget is that of privileged listeners, which read on when clients have used theirs up; nil: they share Budget.
 	PrivilegedBudget *memory.Budget
 }

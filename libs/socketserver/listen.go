@@ -20,8 +20,9 @@ type listening struct {
 	address netip.AddrPort
 }
 
-// bind binds every port of a listener without listening: nobody can connect yet (B1).
-func (l *ListenerConfig) bind() (bound []listening, err error) {
+// bind binds every port of a listener without listening: nobody can connect yet (B1). Ports that were inherited are
+// listened on already.
+func (l *ListenerConfig) bind(from inherited) (bound []listening, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(bound)
@@ -33,7 +34,7 @@ func (l *ListenerConfig) bind() (bound []listening, err error) {
 		return nil, err
 	}
 	for broker, port := range l.ports() {
-		if bound, err = l.bindPort(bound, addresses, port, broker); err != nil {
+		if bound, err = l.bindPort(from, bound, addresses, port, broker); err != nil {
 			return bound, err
 		}
 	}
@@ -57,9 +58,9 @@ func (l *ListenerConfig) ports() map[int32]int {
 // freePortTries bounds the search for a free port that is free on all addresses.
 const freePortTries = 16
 
-func (l *ListenerConfig) bindPort(bound []listening, addresses []netip.Addr, port int, broker int32) ([]listening, error) {
+func (l *ListenerConfig) bindPort(from inherited, bound []listening, addresses []netip.Addr, port int, broker int32) ([]listening, error) {
 	for try := 1; ; try++ {
-		more, err := l.bindAddresses(addresses, port, broker)
+		more, err := l.bindAddresses(from, addresses, port, broker)
 		if err == nil {
 			return append(bound, more...), nil
 		}
@@ -75,9 +76,12 @@ func (l *ListenerConfig) bindPort(bound []listening, addresses []netip.Addr, por
 
 // bindAddresses binds the same port on several addresses. An address whose family the machine lacks is left out as long
 // as another can be had.
-func (l *ListenerConfig) bindAddresses(addresses []netip.Addr, port int, broker int32) (bound []listening, err error) {
+func (l *ListenerConfig) bindAddresses(from inherited, addresses []netip.Addr, port int, broker int32) (bound []listening, err error) {
 	for _, a := range addresses {
-		s, bindErr := l.bindAddress(netip.AddrPortFrom(a, uint16(port)))
+		s, found, bindErr := from.take(l, netip.AddrPortFrom(a, uint16(port)))
+		if !found {
+			s, bindErr = l.bindAddress(netip.AddrPortFrom(a, uint16(port)))
+		}
 		switch {
 		case bindErr == nil:
 			s.broker, port = broker, int(s.address.Port())
@@ -115,7 +119,11 @@ func (l *ListenerConfig) bindAddress(a netip.AddrPort) (listening, error) {
 }
 
 func (l *ListenerConfig) bindSocket(fd, family int, sockaddr unix.Sockaddr) (netip.AddrPort, error) {
-	if err := l.setUp(fd, family); err != nil {
+	err := l.setUp(fd)
+	if family == unix.AF_INET6 { // [::] takes IPv4 as well
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0))
+	}
+	if err != nil {
 		return netip.AddrPort{}, os.NewSyscallError("setsockopt", err)
 	}
 	if err := unix.Bind(fd, sockaddr); err != nil {
@@ -126,14 +134,11 @@ func (l *ListenerConfig) bindSocket(fd, family int, sockaddr unix.Sockaddr) (net
 
 // setUp sets the options; accepted sockets inherit them (C3). The receive buffer counts for the window scale that the
 // handshake settles, so it must be there before (C1).
-func (l *ListenerConfig) setUp(fd, family int) error {
+func (l *ListenerConfig) setUp(fd int) error {
 	options := [][3]int{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}, // or a restart would wait for the connections of before
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-	}
-	if family == unix.AF_INET6 {
-		options = append(options, [3]int{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0}) // [::] takes IPv4 as well
 	}
 	for option, size := range map[int]int{unix.SO_SNDBUF: l.SendBuffer, unix.SO_RCVBUF: l.ReceiveBuffer} {
 		if size > 0 {

@@ -71,7 +71,7 @@ func (s *Server) mayChange() error {
 
 // open starts a listener of a running server: processors first (B4).
 func (s *Server) open(a *acceptor) error {
-	bound := a.bind()
+	bound := a.bind(s.inherited)
 	for _, p := range s.processorsOf(a) {
 		s.run(p)
 	}

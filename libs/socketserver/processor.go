@@ -18,6 +18,7 @@ type Processor struct {
 	rc       RequestChannel
 	log      *slog.Logger
 	counts   *listenerMetrics
+	lastCall time.Duration // Config.LastCall
 	clients  *population
 	seen     *processorCollector
 	quotas   *connectionQuotas
@@ -36,18 +37,20 @@ type Processor struct {
 	contents  // taken from the doors
 	metrics   processorMetrics
 	isDrained bool
-	toMove    []uint64 // connections to hand on when they are quiet, and not looked at yet
-	round     uint     // of the processors to hand on to
-	excess    bool     // there may be more connections than the server may have
-	index     int32    // of the next connection
-	now       int64    // when the pass got its events
-	throttles throttles
-	failures  throttles // failed authentications that wait for their close
-	parked    []parkedReceive
-	waiting   map[route]int  // how many of parked
-	refused   map[route]bool // scratch of offerParked
-	request   Request        // scratch of submit
-	submitted bool           // in this pass
+	// lastCallEnds is when a draining loop takes up no further requests; 0: it does not drain, or the call is over.
+	lastCallEnds int64
+	toMove       []uint64 // connections to hand on when they are quiet, and not looked at yet
+	round        uint     // of the processors to hand on to
+	excess       bool     // there may be more connections than the server may have
+	index        int32    // of the next connection
+	now          int64    // when the pass got its events
+	throttles    throttles
+	failures     throttles // failed authentications that wait for their close
+	parked       []parkedReceive
+	waiting      map[route]int  // how many of parked
+	refused      map[route]bool // scratch of offerParked
+	request      Request        // scratch of submit
+	submitted    bool           // in this pass
 }
 
 // connection is what a channel is attached to.
@@ -72,7 +75,7 @@ func (s *Server) newProcessor(id int, a *acceptor) (*Processor, error) {
 		return nil, err
 	}
 	p := &Processor{
-		id: id, listener: l, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, tls: a.tls, sel: sel, log: a.log.With("processor", id),
+		id: id, listener: l, lastCall: s.lastCall, rc: s.rc, quotas: s.quotas, workers: s.workers, pool: a.pool, tls: a.tls, sel: sel, log: a.log.With("processor", id),
 		counts: a.counts, metrics: s.metrics.ofProcessor(l.Name, id), clients: s.metrics.clients, seen: s.metrics.processors,
 		drained: make(chan struct{}), gone: make(chan struct{}), doors: doors{wake: sel.Wake}, waiting: map[route]int{}, refused: map[route]bool{},
 	}
@@ -116,8 +119,8 @@ func (p *Processor) openDoors() bool {
 	if p.orders.retire && !before.retire {
 		p.beginRetiring()
 	}
-	if p.orders.drain && !before.drain {
-		p.closeIdle()
+	if p.orders.drain {
+		p.drainOn(!before.drain)
 	}
 	p.moveQuiet()
 	if p.orders.drain && !p.isDrained && p.sel.Open() == 0 {
@@ -143,6 +146,9 @@ func (p *Processor) timeout() time.Duration {
 		return 0
 	}
 	due, any := earlier(p.throttles, p.failures)
+	if p.lastCallEnds > 0 && (!any || due > p.lastCallEnds) {
+		due, any = p.lastCallEnds, true
+	}
 	if !any {
 		return epoll.Forever
 	}

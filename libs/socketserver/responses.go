@@ -82,7 +82,8 @@ func (p *Processor) responseSent(ch *network.Channel) {
 	p.tryUnmute(ch)
 }
 
-// tryUnmute reads from the channel again if its state allows; not while draining, and elsewhere if it moves.
+// tryUnmute reads from the channel again if its state allows; while draining only what is here already, and elsewhere if
+// it moves.
 func (p *Processor) tryUnmute(ch *network.Channel) {
 	c := ch.Attachment.(*connection)
 	switch {
@@ -96,8 +97,16 @@ func (p *Processor) tryUnmute(ch *network.Channel) {
 	}
 }
 
+// closeIfIdle closes a connection of a draining loop that has nothing under way. A request that is here already is
+// served before: its client has sent it to a server that was there.
 func (p *Processor) closeIfIdle(ch *network.Channel) {
-	if idle(ch) {
+	switch {
+	case !idle(ch):
+	case Now() < p.lastCallEnds && ch.Arrived():
+		if ch.State() != network.NotMuted {
+			p.sel.MaybeUnmute(ch)
+		}
+	default:
 		p.close(ch, p.farewell(), nil)
 	}
 }
@@ -105,6 +114,19 @@ func (p *Processor) closeIfIdle(ch *network.Channel) {
 // idle tells that nothing is under way for a connection. A throttled one may well be idle.
 func idle(ch *network.Channel) bool {
 	return !ch.State().ResponsePending() && ch.Owed == 0 && ch.Unsent() == 0 && !ch.Attachment.(*connection).parked
+}
+
+// drainOn begins the draining, and ends the last call.
+func (p *Processor) drainOn(begins bool) {
+	switch {
+	case begins:
+		p.lastCallEnds = Now() + int64(p.lastCall)
+	case p.lastCallEnds > 0 && Now() >= p.lastCallEnds:
+		p.lastCallEnds = 0
+	default:
+		return
+	}
+	p.closeIdle()
 }
 
 func (p *Processor) closeIdle() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"kanal/libs/memory"
 	"kanal/libs/network"
@@ -36,6 +37,7 @@ type Server struct {
 	rc           RequestChannel
 	assignment   Assignment
 	removalLimit time.Duration
+	lastCall     time.Duration
 	quotas       *connectionQuotas
 	budget       *memory.Budget
 
@@ -56,6 +58,7 @@ type Server struct {
 	draining  bool            // guarded by mu
 	closed    bool            // guarded by mu
 	addresses map[endpoint]net.Addr
+	inherited inherited // guarded by mu; no listener's yet
 }
 
 type endpoint struct {
@@ -71,7 +74,8 @@ func New(cfg Config, rc RequestChannel, log *slog.Logger, reg prometheus.Registe
 	}
 	handshakes := network.NewHandshakes(handshakesUnderWay, runtime.NumCPU())
 	s := &Server{
-		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(handshakes), log: log,
+		rc: rc, assignment: cfg.Assignment, removalLimit: cmp.Or(cfg.RemovalLimit, 10*time.Second), lastCall: cmp.Or(cfg.LastCall, time.Second),
+		quotas: newConnectionQuotas(cfg.Quotas, log), metrics: newMetrics(handshakes), log: log,
 		workers: newWorkers(), budget: cfg.Budget, privilegedBudget: cfg.PrivilegedBudget, handshakes: handshakes,
 		leaving: map[string]bool{}, addresses: map[endpoint]net.Addr{},
 	}
@@ -158,7 +162,7 @@ func (s *Server) Start() error {
 
 func (s *Server) start() error {
 	for _, a := range s.acceptors {
-		if err := a.bind(); err != nil {
+		if err := a.bind(s.inherited); err != nil {
 			return err
 		}
 		s.note(a)
@@ -257,6 +261,10 @@ func (s *Server) Close() error {
 func (s *Server) close() error {
 	s.closed = true
 	s.stopAccepting()
+	for _, fd := range s.inherited {
+		_ = unix.Close(fd) // nothing was written
+	}
+	s.inherited = nil
 	if s.started {
 		s.end(s.Processors())
 		s.running.Wait()

@@ -298,7 +298,7 @@ func TestCloseEndsEverything(t *testing.T) {
 
 // Design section 4, V12: a drained server answers what is in flight, takes nothing more, and then has no connections.
 func TestDrain(t *testing.T) {
-	f := start(t, socketserver.ListenerConfig{Processors: 2})
+	f := startDraining(t, time.Nanosecond)
 	idle, working, throttled, parked := f.dial(t), f.dial(t), f.dial(t), f.dial(t)
 	working.send(requests(1, 3))
 	r := f.next(t)
@@ -343,6 +343,99 @@ func TestDrain(t *testing.T) {
 	}
 	f.none(t)
 	f.closedFor(t, network.ReasonShutdown, 4)
+}
+
+// startDraining is start with a last call of choice.
+func startDraining(t *testing.T, lastCall time.Duration) *fixture {
+	t.Helper()
+	h := newHandlers()
+	f := prepareConfig(t, h, socketserver.Config{LastCall: lastCall, Listeners: []socketserver.ListenerConfig{{Processors: 2}}})
+	f.handlers, h.server = h, f.server
+	if err := f.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// Requests that are here when a drain begins are answered, those behind the one under way and those that nobody has read
+// yet; then the connection ends.
+func TestDrainTakesWhatIsHere(t *testing.T) {
+	f := startDraining(t, patience)
+	working := f.dial(t)
+	working.send(requests(1, 3))
+	r := f.next(t)
+	done := make(chan error, 1)
+	go func() { done <- f.server.Drain(context.Background()) }()
+	eventually(t, "the port is closed", func() bool {
+		conn, err := net.Dial("tcp", f.server.Addr("TEST", 0).String())
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	f.answer(r)
+	working.wantAnswer(1)
+	for id := int32(2); id <= 3; id++ {
+		f.answer(f.next(t))
+		working.wantAnswer(id)
+	}
+	working.wantEnd(true)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The last call ends: a client that has sent half a request is not waited for.
+func TestLastCallEnds(t *testing.T) {
+	f := startDraining(t, 50*time.Millisecond)
+	half := f.dial(t)
+	half.send(requests(1, 2)[:30])
+	f.answer(f.next(t))
+	half.wantAnswer(1)
+	if err := f.server.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	half.wantEnd(false)
+}
+
+// A server takes the sockets that another one listens on: connections that waited there are its own, and those that no
+// listener has are closed.
+func TestInherit(t *testing.T) {
+	before := start(t, socketserver.ListenerConfig{Name: "A"}, socketserver.ListenerConfig{Name: "B"})
+	fds, err := before.server.Listening()
+	if err != nil || len(fds) != 2 {
+		t.Fatal(fds, err)
+	}
+	a, b := before.server.Addr("A", 0).(*net.TCPAddr), before.server.Addr("B", 0).(*net.TCPAddr)
+	after := prepare(t, socketserver.ListenerConfig{Name: "A", Port: a.Port}, socketserver.ListenerConfig{Name: "C"})
+	if err := after.server.Inherit(fds); err != nil {
+		t.Fatal(err)
+	}
+	before.server.StopAccepting()
+	waiting, err := net.Dial("tcp", a.String()) // nobody accepts, and nobody refuses
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	if err := after.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if left := after.server.DropInherited(); len(left) != 1 || left[0] != b.String() {
+		t.Fatal("left over:", left)
+	}
+	if _, err := net.Dial("tcp", b.String()); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Fatal(err)
+	}
+	if _, err := waiting.Write(request(1)); err != nil {
+		t.Fatal(err)
+	}
+	after.answer(after.next(t))
+	if n, err := waiting.Read(make([]byte, 100)); n == 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := after.server.Inherit([]int{0}); err == nil {
+		t.Fatal("standard input is a listening socket")
+	}
 }
 
 // What a handler never answers does not hold a drain beyond its limit.
