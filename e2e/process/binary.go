@@ -55,6 +55,38 @@ var built = sync.OnceValues(func() (folder string, err error) {
 	return folder, cmd.Run()
 })
 
+// Future before a service's name is its binary as of a later release: built with
+// the tag future, which adds to what is sent and stored (libs/future).
+const Future = "future" + string(filepath.Separator)
+
+// inFuture are the services that are built so.
+var inFuture = []string{"frontend", "metadata", "records", "groups"}
+
+// builtFuture builds them, unless KANAL_TEST_BIN has them.
+var builtFuture = sync.OnceValue(func() error {
+	folder, err := built()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(folder, Future+inFuture[0])); err == nil && temporary == "" {
+		return nil
+	}
+	root, err := root()
+	if err != nil {
+		return err
+	}
+	args := []string{"build", "-tags", "future", "-o", filepath.Join(folder, Future) + string(filepath.Separator)}
+	if raceFlag != "" {
+		args = append(args, raceFlag)
+	}
+	for _, name := range inFuture {
+		args = append(args, "./"+filepath.Join("services", name, "cmd", name))
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stderr, os.Stderr
+	return cmd.Run()
+})
+
 // root is the folder of go.work.
 func root() (string, error) {
 	out, err := exec.Command("go", "env", "GOWORK").Output()
@@ -78,6 +110,11 @@ func Binary(t testing.TB, name string) string {
 	folder, err := built()
 	if err != nil {
 		t.Fatalf("build the binaries: %v", err)
+	}
+	if strings.HasPrefix(name, Future) {
+		if err := builtFuture(); err != nil {
+			t.Fatalf("build the binaries of a later release: %v", err)
+		}
 	}
 	return filepath.Join(folder, name)
 }

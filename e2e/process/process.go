@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,10 +55,24 @@ func Start(t testing.TB, name string, env Env, args ...string) *Process {
 // which may be t or the test around it.
 func start(t, owner testing.TB, name string, env Env, args ...string) *Process {
 	t.Helper()
+	return startCommand(t, owner, name, env, exec.Command(Binary(t, name), args...))
+}
+
+// startActivated is start with listening sockets as systemd passes them: from
+// descriptor 3 on, and in the name of the process itself.
+func startActivated(t, owner testing.TB, name string, env Env, files []*os.File) *Process {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, Binary(t, name))
+	cmd.ExtraFiles = files
+	return startCommand(t, owner, name, env.With(Env{"LISTEN_FDS": strconv.Itoa(len(files))}), cmd)
+}
+
+func startCommand(t, owner testing.TB, name string, env Env, cmd *exec.Cmd) *Process {
+	t.Helper()
 	if _, ok := env["KANAL_HTTP_ADDR"]; !ok {
 		env = env.With(Env{"KANAL_HTTP_ADDR": Address(t)})
 	}
-	p := &Process{Name: name, HTTP: env["KANAL_HTTP_ADDR"], cmd: exec.Command(Binary(t, name), args...)}
+	p := &Process{Name: name, HTTP: env["KANAL_HTTP_ADDR"], cmd: cmd}
 	p.start(t, owner, env)
 	return p
 }
@@ -165,6 +180,12 @@ func (p *Process) Stop(t testing.TB) {
 func (p *Process) StopBy(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	p.Signal(t, s)
+	p.requireStopped(t, s.String())
+}
+
+// requireStopped waits until the process has ended in order upon what it was told.
+func (p *Process) requireStopped(t testing.TB, s string) {
+	t.Helper()
 	if code := p.Exit(t); code != 0 {
 		t.Fatalf("%s ended with %d after %s", p, code, s)
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"testing"
 )
@@ -14,6 +15,7 @@ type Standalone struct {
 	DataDir   string
 
 	env   Env
+	files []*os.File
 	owner testing.TB
 }
 
@@ -44,10 +46,18 @@ func NewStandalone(t testing.TB, env Env) *Standalone {
 // and ports.
 func (s *Standalone) Start(t testing.TB) {
 	t.Helper()
-	s.Process = start(t, s.owner, "standalone", s.env)
+	if s.files == nil {
+		s.Process = start(t, s.owner, "standalone", s.env)
+	} else {
+		s.Process = startActivated(t, s.owner, "standalone", s.env, s.files)
+	}
 	s.WaitReady(t)
 	dial(t, s.Process, s.Bootstrap)
 }
+
+// Activate has it get listening sockets from outside with each start, as systemd
+// passes them.
+func (s *Standalone) Activate(files ...*os.File) { s.files = files }
 
 // Env is the environment that it is started with.
 func (s *Standalone) Env() Env { return s.env }

@@ -25,16 +25,24 @@ type load struct {
 
 func startLoad(t *testing.T, on target, topic, name string) *load {
 	t.Helper()
+	return loadWith(t, on, topic, name, 0, kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
+		kgo.MetadataMinAge(50*time.Millisecond), kgo.DialTimeout(5*time.Second))
+}
+
+// loadWith is a load of a client with options of choice, which makes a record
+// every pace, or as many as are taken.
+func loadWith(t *testing.T, on target, topic, name string, pace time.Duration, opts ...kgo.Opt) *load {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{topic: topic, cancel: cancel, done: make(chan int, 1)}
-	l.cl = newClient(t, on, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
-		kgo.MaxBufferedRecords(500), kgo.ProducerBatchMaxBytes(4<<10), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
-		kgo.MetadataMinAge(50*time.Millisecond), kgo.DialTimeout(5*time.Second))
+	l.cl = newClient(t, on, append(opts, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
+		kgo.MaxBufferedRecords(500), kgo.ProducerBatchMaxBytes(4<<10))...)
 	go func() {
 		n := 0
 		for ; ctx.Err() == nil; n++ {
 			// Produce blocks while 500 records are under way.
 			l.cl.Produce(context.Background(), &kgo.Record{Value: fmt.Appendf(nil, "%s/%d", name, n)}, l.promise)
+			time.Sleep(pace)
 		}
 		l.done <- n
 	}()

@@ -115,12 +115,20 @@ type Config struct {
 	// HTTPToken lets whoever knows it close connections and drain handlers at
 	// KANAL_HTTP_ADDR, as a bearer token; without one nobody can do so over HTTP.
 	HTTPToken string `env:"KANAL_HTTP_TOKEN"`
+	// TakeoverSocket is the path of a unix socket by which a front end that starts
+	// gets the listening sockets of the one that runs on the same machine, which
+	// then drains and ends. Empty: there is no such thing.
+	TakeoverSocket string `env:"KANAL_TAKEOVER_SOCKET"`
 	// RequiredServices must have announced themselves, once, before a kafka
 	// listener opens its ports.
 	RequiredServices []string `env:"KANAL_REQUIRED_SERVICES" envDefault:"metadata,records,groups"`
 
 	listenerVariables map[string]string // what listeners read; nil: the environment
 }
+
+// maxSocketPath is below what the kernel takes (sun_path, 107), for the longer
+// name that a socket is made under.
+const maxSocketPath = 100
 
 var assignments = map[string]socketserver.Assignment{
 	"round_robin": socketserver.RoundRobin, "least_loaded_of_two": socketserver.LeastLoadedOfTwo,
@@ -152,6 +160,7 @@ func (c Config) Validate() error {
 	bad(c.RequestLogSample < 1, "KANAL_REQUEST_LOG_SAMPLE", c.RequestLogSample, "at least 1")
 	bad(c.RequestLogSlow < 0, "KANAL_REQUEST_LOG_SLOW", c.RequestLogSlow, "0s or more")
 	bad(requestlog.Config{APIs: c.RequestLogAPIs}.Validate() != nil, "KANAL_REQUEST_LOG_APIS", strings.Join(c.RequestLogAPIs, ","), "names of Kafka's apis, such as Produce,Fetch")
+	bad(len(c.TakeoverSocket) > maxSocketPath, "KANAL_TAKEOVER_SOCKET", c.TakeoverSocket, "a path of at most 100 bytes")
 	_, err := c.listeners()
 	return errors.Join(append(errs, c.validateQuotas(), err)...)
 }

@@ -187,8 +187,8 @@ func (s *Service) saveVersions(ctx context.Context, service string, versions pro
 }
 
 // Run opens the ports once every required service is known, serves until ctx
-// ends, and drains: ports close, requests under way are answered, connections
-// close.
+// ends or another front end has taken over, and drains: ports close, requests
+// under way are answered, connections close.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	channel, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -204,6 +204,11 @@ func (s *Service) serve(ctx context.Context) error {
 	if !s.awaitServices(ctx) {
 		return nil
 	}
+	before, err := s.inherit(ctx)
+	if err != nil {
+		return err
+	}
+	defer before.Close()
 	if err := s.server.Start(); err != nil {
 		return err
 	}
@@ -214,13 +219,32 @@ func (s *Service) serve(ctx context.Context) error {
 	defer func() { _ = administrators.Unsubscribe() }() // an error: the connection is gone, and the subscription with it
 	s.warnOfBrokers()
 	s.dynamic.look(ctx)
-	var following sync.WaitGroup
-	defer following.Wait()
-	following.Go(func() { s.dynamic.follow(ctx) })
+	stopFollowing := s.follow(ctx)
 	close(s.opened)
 	s.deps.Ready.Done(ports)
-	<-ctx.Done()
+	s.relieve(before)
+	replaced := s.awaitEnd(ctx)
+	stopFollowing()
 	s.deps.Ready.Waiting(ports, "draining")
+	if replaced {
+		s.settle(ctx)
+	}
+	return s.drain(ctx)
+}
+
+// follow applies changes of broker configs until it is stopped.
+func (s *Service) follow(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	following.Go(func() { s.dynamic.follow(ctx) })
+	return func() {
+		cancel()
+		following.Wait()
+	}
+}
+
+// drain closes the ports, answers what is under way, and closes every connection.
+func (s *Service) drain(ctx context.Context) error {
 	s.log.Info("draining: ports closed, requests under way are answered", "requests", s.channel.InFlight())
 	s.channel.EndLongPolls()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)

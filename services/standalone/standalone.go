@@ -48,6 +48,9 @@ func New(ctx context.Context, cfg Config, natsURL string, deps service.Deps) (_ 
 }
 
 func (s *Service) embed(ctx context.Context, cfg Config) (err error) {
+	if path := cfg.FrontEnd.TakeoverSocket; path != "" {
+		return service.Invalid("KANAL_TAKEOVER_SOCKET", path, "empty where NATS is embedded: its data folder belongs to one process at a time; set KANAL_NATS_URL, or have systemd open the ports")
+	}
 	if s.unlock, err = lockDataDir(cfg.DataDir); err != nil {
 		s.unlock = func() {}
 		return err
