@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kanal/libs/future"
 )
 
 // BrokerConfigs is what was set for all brokers while they run, as it is stored:
@@ -34,6 +36,7 @@ const brokersVersion = 1
 type brokersEntry struct {
 	Version int               `json:"version"`
 	Configs map[string]string `json:"configs"`
+	future.Fields
 }
 
 // decodeBrokerConfigs is strict: a field that is misspelled would otherwise
@@ -83,7 +86,7 @@ func (r *Registry) UpdateBrokerConfigs(ctx context.Context, change func(values m
 		if err := change(stored.Values); err != nil {
 			return BrokerConfigs{}, err
 		}
-		value, err := json.Marshal(brokersEntry{brokersVersion, stored.Values})
+		value, err := json.Marshal(brokersEntry{Version: brokersVersion, Configs: stored.Values})
 		if err != nil {
 			return BrokerConfigs{}, err
 		}

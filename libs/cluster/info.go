@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kanal/libs/future"
 )
 
 // Info is what a cluster is.
@@ -30,6 +32,7 @@ type infoEntry struct {
 	Brokers          int32 `json:"brokers"`
 	CoordinationLogs int32 `json:"coordinationLogs"`
 	LeaderEpoch      int32 `json:"leaderEpoch"`
+	future.Fields
 }
 
 func (e infoEntry) info() Info {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kanal/libs/future"
 )
 
 // producerBlock is how many producer ids one conditional write takes, as in
@@ -27,6 +29,7 @@ const producerVersion = 1
 type producerEntry struct {
 	Version int   `json:"version"`
 	Next    int64 `json:"next"` // the first id that nobody has taken
+	future.Fields
 }
 
 func decodeProducerIDs(value []byte) (producerEntry, error) {

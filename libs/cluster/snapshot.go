@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kanal/libs/future"
 	"kanal/libs/protocol"
 )
 
@@ -127,6 +128,7 @@ const versionsVersion = 1
 type versionsEntry struct {
 	Version int                                       `json:"version"`
 	Apis    map[protocol.APIKey]protocol.VersionRange `json:"apis"`
+	future.Fields
 }
 
 func decodeVersions(value []byte) (protocol.Ranges, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"kanal/libs/future"
 )
 
 // Topic is one topic as it stands at one revision. It is immutable: changes
@@ -74,6 +76,7 @@ type topicEntry struct {
 	StreamReplicas    int               `json:"streamReplicas"`
 	Configs           map[string]string `json:"configs,omitempty"`
 	Created           time.Time         `json:"created"`
+	future.Fields
 }
 
 func (t *Topic) encode() ([]byte, error) {

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kanal/libs/future"
 )
 
 // ErrUnknownUser means that nothing is stored about a user (RESOURCE_NOT_FOUND).
@@ -49,10 +51,11 @@ type userEntry struct {
 	Version int                        `json:"version"`
 	Name    string                     `json:"name"`
 	Scram   map[string]ScramCredential `json:"scram"`
+	future.Fields
 }
 
 func (u *User) encode() ([]byte, error) {
-	return json.Marshal(userEntry{userVersion, u.Name, u.Scram})
+	return json.Marshal(userEntry{Version: userVersion, Name: u.Name, Scram: u.Scram})
 }
 
 // decodeUser trusts nothing in an entry; its errors repeat no key of it.

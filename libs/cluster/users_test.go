@@ -51,7 +51,7 @@ func TestInvalidUsers(t *testing.T) {
 			e.Scram["SCRAM-SHA-256"] = c
 		},
 	} {
-		e := userEntry{userVersion, "alice", scramUser("alice").Scram}
+		e := userEntry{Version: userVersion, Name: "alice", Scram: scramUser("alice").Scram}
 		change(&e)
 		value, err := json.Marshal(e)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"kanal/libs/future"
 )
 
 // HeaderSize is the number of bytes that precede the body of every record in the stream.
@@ -48,7 +50,7 @@ func (h Header) Put(record []byte) {
 	_ = record[HeaderSize-1]
 	record[0], record[1] = FormatVersion, byte(h.Kind)
 	binary.BigEndian.PutUint16(record[2:], h.Application)
-	binary.BigEndian.PutUint32(record[4:], 0)
+	binary.BigEndian.PutUint32(record[4:], future.Reserved)
 	binary.BigEndian.PutUint64(record[8:], h.ID.Writer)
 	binary.BigEndian.PutUint64(record[16:], h.ID.Number)
 	binary.BigEndian.PutUint64(record[24:], h.Predecessor.Writer)

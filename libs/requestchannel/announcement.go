@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"kanal/libs/future"
 	"kanal/libs/protocol"
 )
 
 // AnnouncementVersion is the version of the announcements' JSON. Fields are
 // only added; a reader ignores those it does not know.
-const AnnouncementVersion = 1
+const AnnouncementVersion = 1 + future.Version
 
 // States of an instance as it announces them.
 const (

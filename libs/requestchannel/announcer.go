@@ -3,6 +3,8 @@ package requestchannel
 import (
 	"encoding/json"
 	"time"
+
+	"kanal/libs/future"
 )
 
 // announcer announces this front end. It is owned by the dispatcher, so that
@@ -67,10 +69,13 @@ func (a *announcer) gone() { a.announce(StateGone) }
 
 func (a *announcer) announce(state string) {
 	a.number++
-	b, err := json.Marshal(FrontEnd{
+	b, err := json.Marshal(struct {
+		FrontEnd
+		future.Fields
+	}{FrontEnd: FrontEnd{
 		Version: AnnouncementVersion, ID: a.c.cfg.FrontEnd, Number: a.number, Release: a.c.cfg.Release,
 		State: state, Addresses: a.addresses, Draining: a.draining, Config: a.config,
-	})
+	}})
 	if err == nil {
 		err = a.c.nc.Publish(a.c.cfg.FrontEnds(), b)
 	}

@@ -3,6 +3,8 @@ package requestchannel
 import (
 	"sync"
 	"time"
+
+	"kanal/libs/future"
 )
 
 // Where a pending request is.
@@ -80,7 +82,7 @@ func newPending(call *Call, id uint64, timeout time.Duration) *Pending {
 		route: call.Route, origin: call.Origin, size: len(call.Frame), client: call.Client, sequence: call.Sequence, body: call.Body, slot: -1,
 		received: call.Received, deadline: call.Received + int64(timeout),
 	}
-	if n := requestFixed + len(call.Origin) + len(call.Frame); cap(message) < n {
+	if n := requestFixed + len(call.Origin) + len(future.Bytes) + len(call.Frame); cap(message) < n {
 		message = make([]byte, 0, n)
 	}
 	message = AppendRequest(message, &p.Request, call.Origin)

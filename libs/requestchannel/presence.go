@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kanal/libs/future"
 )
 
 // presence announces a handler instance, and remembers when, because a request
@@ -142,7 +144,10 @@ func (p *presence) announce() uint64 {
 			delete(p.published, n)
 		}
 	}
-	b, err := json.Marshal(p.announcement())
+	b, err := json.Marshal(struct {
+		Handler
+		future.Fields
+	}{Handler: p.announcement()})
 	number := p.number
 	p.mu.Unlock()
 	if err == nil {

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"kanal/libs/future"
 	"kanal/libs/protocol"
 )
 
 // EnvelopeVersion is the version of the binary envelope that this build
 // writes. A reader takes every version from 1 to its own; fields are only ever
 // added behind the known ones, within the header length.
-const EnvelopeVersion = 1
+const EnvelopeVersion = 1 + future.Version
 
 // Kinds of messages on a request subject: the third byte of each.
 const (
@@ -114,9 +115,10 @@ func AppendRequest(b []byte, r *Request, origin []byte) []byte {
 	at := len(b)
 	b = append(b, make([]byte, requestFixed)...)
 	b = append(b, origin...)
+	b = append(b, future.Bytes...)
 	h := b[at:]
 	h[0], h[offVersion], h[offKind] = magic, EnvelopeVersion, kindRequest
-	binary.BigEndian.PutUint16(h[offHeaderLen:], uint16(requestFixed+len(origin)))
+	binary.BigEndian.PutUint16(h[offHeaderLen:], uint16(len(h)))
 	binary.BigEndian.PutUint16(h[offAPIKey:], uint16(r.APIKey))
 	binary.BigEndian.PutUint16(h[offAPIVersion:], uint16(r.APIVersion))
 	binary.BigEndian.PutUint16(h[offProcessor:], r.Processor)

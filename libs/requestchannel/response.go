@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"kanal/libs/future"
 )
 
 // ResponseKind says what became of a request (M5, and design section 4).
@@ -72,6 +74,7 @@ func AppendResponse(b []byte, r *Response) []byte {
 	target := r.Target[:min(len(r.Target), maxOriginField)]
 	b = binary.BigEndian.AppendUint16(b, uint16(len(target)))
 	b = append(b, target...)
+	b = append(b, future.Bytes...)
 	h := b[at:]
 	h[0], h[offVersion], h[offResponseKind] = magic, EnvelopeVersion, byte(r.Kind)
 	binary.BigEndian.PutUint16(h[offHeaderLen:], uint16(len(h)))

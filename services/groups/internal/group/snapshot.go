@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kanal/libs/future"
 )
 
 // Snapshot is what is stored of a group: its members and their assignment, as
@@ -78,7 +80,12 @@ func (g *Group) Snapshot() Snapshot {
 }
 
 // Encode gives the stored form.
-func (s Snapshot) Encode() ([]byte, error) { return json.Marshal(s) }
+func (s Snapshot) Encode() ([]byte, error) {
+	return json.Marshal(struct {
+		Snapshot
+		future.Fields
+	}{Snapshot: s})
+}
 
 // Decode reads a stored group and checks everything that the machine relies on.
 func Decode(value []byte) (Snapshot, error) {
