@@ -20,21 +20,21 @@ import (
 	"kanal/e2e/process"
 )
 
-// watch sees what a franz-go client hides by trying again: connections that were
+// witness sees what a franz-go client hides by trying again: connections that were
 // refused or lost, and requests that had no answer.
-type watch struct {
+type witness struct {
 	mu      sync.Mutex
 	closing bool
 	errs    []string
 }
 
 var (
-	_ kgo.HookBrokerConnect    = (*watch)(nil)
-	_ kgo.HookBrokerDisconnect = (*watch)(nil)
-	_ kgo.HookBrokerE2E        = (*watch)(nil)
+	_ kgo.HookBrokerConnect    = (*witness)(nil)
+	_ kgo.HookBrokerDisconnect = (*witness)(nil)
+	_ kgo.HookBrokerE2E        = (*witness)(nil)
 )
 
-func (w *watch) note(format string, args ...any) {
+func (w *witness) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.closing {
@@ -43,35 +43,35 @@ func (w *watch) note(format string, args ...any) {
 }
 
 // OnBrokerConnect is kgo's hook.
-func (w *watch) OnBrokerConnect(m kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+func (w *witness) OnBrokerConnect(m kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil {
 		w.note("connect to broker %d: %v", m.NodeID, err)
 	}
 }
 
 // OnBrokerDisconnect is kgo's hook.
-func (w *watch) OnBrokerDisconnect(m kgo.BrokerMetadata, c net.Conn) {
+func (w *witness) OnBrokerDisconnect(m kgo.BrokerMetadata, c net.Conn) {
 	w.note("disconnected from broker %d, at %s", m.NodeID, c.LocalAddr())
 }
 
 // OnBrokerE2E is kgo's hook.
-func (w *watch) OnBrokerE2E(m kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+func (w *witness) OnBrokerE2E(m kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 	if err := e.Err(); err != nil && !errors.Is(err, context.Canceled) {
 		w.note("api %d at broker %d: %v", key, m.NodeID, err)
 	}
 }
 
 // options make a client watched. It does not close connections by itself.
-func (w *watch) options() kgo.Opt { return kgo.WithHooks(w) }
+func (w *witness) options() kgo.Opt { return kgo.WithHooks(w) }
 
 // stop is called before clients close.
-func (w *watch) stop() {
+func (w *witness) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closing = true
 }
 
-func (w *watch) requireNothing(t *testing.T) {
+func (w *witness) requireNothing(t *testing.T) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,7 +91,7 @@ type asker struct {
 	err    error
 }
 
-func ask(t *testing.T, on target, w *watch, what string, f func(context.Context, *kadm.Client) error) *asker {
+func ask(t *testing.T, on target, w *witness, what string, f func(context.Context, *kadm.Client) error) *asker {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &asker{cancel: cancel, done: make(chan struct{})}

@@ -20,7 +20,7 @@ const rollPartitions = 6
 // default or off, that run while something is rolled.
 type rollClients struct {
 	on      target
-	watch   watch
+	watch   witness
 	load    *load // idempotent, as franz-go is by default
 	strict  *load // not idempotent and without retries: any error of any attempt is one
 	record  *groupRecord
