@@ -48,7 +48,7 @@ func startRollClients(t *testing.T, on target) *rollClients {
 	if _, err := exec.LookPath("kcat"); err == nil {
 		c.startKcat(t)
 	} else {
-		needKcat(t)
+		process.Need(t, "kcat")
 	}
 	return c
 }
