@@ -180,7 +180,7 @@ func TestRoll(t *testing.T) {
 	c := process.StartCluster(t)
 	clients := startRollClients(t, target{c.Bootstrap, process.Brokers, c.FrontEnd})
 	clients.goOn(t, "before")
-	until := time.Now().Add(time.Duration(pick(0, 60)) * time.Second)
+	until := time.Now().Add(time.Duration(process.Rounds(0, 60)) * time.Second)
 	for i := 0; i == 0 || time.Now().Before(until); i++ {
 		for _, service := range rolled {
 			replace(t, c, service, i%len(c.Instances[service]))
@@ -207,10 +207,8 @@ func replace(t *testing.T, c *process.Cluster, service string, i int) {
 
 // together is what is stopped at once.
 func together() [][]string {
-	if long {
-		return [][]string{{"metadata"}, {"records"}, {"groups"}, rolled, rolled}
-	}
-	return [][]string{rolled}
+	all := [][]string{rolled, {"metadata"}, {"records"}, {"groups"}, rolled}
+	return all[:process.Rounds(1, len(all))]
 }
 
 // requireEmptyHands wants a process to have finished what it held.

@@ -132,7 +132,7 @@ func TestTakeOver(t *testing.T) {
 	topic, quiet := newTopic(t, on, 3), newTopic(t, on, 1)
 	l := loadWith(t, on, topic, "load", time.Millisecond)
 	v := startVisitors(t, c.Bootstrap, 4, 8*time.Millisecond)
-	for range pick(3, 30) {
+	for range process.Rounds(3, 30) {
 		polls := []wire{longPoll(t, on, quiet), longPoll(t, on, quiet), longPoll(t, on, quiet)}
 		v.advance(t, 50)
 		l.advance(t, 20, 3, "before")

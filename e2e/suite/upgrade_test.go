@@ -47,7 +47,7 @@ func TestUpgrade(t *testing.T) {
 		})
 	}
 	step("before")
-	for round := range pick(1, 4) {
+	for round := range process.Rounds(1, 4) {
 		for _, future := range []bool{true, false} {
 			c.UseFuture(future)
 			for _, service := range rolled {
