@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -63,8 +64,8 @@ func (c *cluster) requireEnds(t *testing.T, handler *process.Process, end func(n
 		end(conn)
 	}
 	process.Poll(t, 20*time.Second, "the long polls have ended", func() error {
-		if c.frontEnd.Metric(t, "kanal_requests_parked") != 0 || handler.Metric(t, "kanal_handler_requests_held") >= polls {
-			return errFew
+		if parked, held := c.frontEnd.Metric(t, "kanal_requests_parked"), handler.Metric(t, "kanal_handler_requests_held"); parked != 0 || held >= polls {
+			return fmt.Errorf("%v parked in the front end, %v held by the handler", parked, held)
 		}
 		return nil
 	})

@@ -35,6 +35,10 @@ func (d *dispatcher) take(p *Pending, r *Response) {
 		d.park(p, r.Deadline)
 	case NotTaken:
 		d.c.cfg.Metrics.notTaken.Inc()
+		if p.state == parked && (p.half || d.endPolls) {
+			d.outcome(p, Outcome{Kind: CloseConnection}) // it was told to end, and has nothing to say
+			return
+		}
 		if p.state != parked { // a long poll has woken up, and needs a grant
 			d.ban(p.instance, p.Announcement)
 		}
