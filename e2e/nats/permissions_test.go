@@ -65,7 +65,7 @@ func TestShippedUsers(t *testing.T) {
 	t.Run("kcat", func(t *testing.T) { kcat(t, ctx, kafka) })
 	t.Run("kanalctl", func(t *testing.T) {
 		for _, c := range [][2]string{
-			{"status", "records"}, {"frontends", ""}, {"handlers", "echo"}, {"connections", "CONNECTION"}, {"topics", "greetings"}, {"user set alice", ""}, {"config set max.connections=5000", ""}, {"config list", "5000"},
+			{"status", "records"}, {"frontends", ""}, {"handlers", "echo"}, {"connections", "connections"}, {"topics", "greetings"}, {"user set alice", ""}, {"config set max.connections=5000", ""}, {"config list", "5000"},
 		} {
 			args, says := c[0], c[1]
 			out := kanalctl(t, ctx, as["kanalctl"], strings.Fields(args)...)

@@ -79,7 +79,7 @@ func TestAnswersStayWithinTheBudget(t *testing.T) {
 		}
 		c.Flush(0)
 	}
-	const fetches = 1000
+	const fetches = 200
 	for token := range uint64(fetches) {
 		submit(token, protocol.Fetch)
 	}
@@ -122,7 +122,7 @@ func TestManyLongPollsWakeUpWithinTheBudget(t *testing.T) {
 		c.ResponseMaxBytes, c.QueuedMaxRequests, c.RequestTimeout, c.ParkedMaxBytes = budget, 5000, 2*time.Minute, 64<<20
 	}, sink)
 	origin := rc.AppendOrigin(nil, rc.Origin{FrontEnd: "fe1", ConnectionID: "c"})
-	const polls = 1000
+	const polls = 400
 	for token := range uint64(polls) {
 		call := rc.Call{Route: c.Route("records"), Token: token, Client: uint32(token), APIKey: protocol.Fetch, APIVersion: 4, Origin: origin, Frame: []byte("x"), Received: now()}
 		if !c.Submit(&call) {

@@ -9,8 +9,8 @@ type Fetch struct {
 
 	cache       *Cache
 	epoch       int32 // of an incremental request
-	incremental bool // the answer has only what is new
-	wants       bool // a session
+	incremental bool  // the answer has only what is new
+	wants       bool  // a session
 	byID        bool
 }
 
