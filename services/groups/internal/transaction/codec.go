@@ -13,7 +13,7 @@ import (
 // version is the first byte of a stored transaction (TransactionLogValue).
 const version = 1
 
-// fixed is the length of what comes before partitions and groups.
+// fixed is the length of what comes before the partitions.
 const fixed = 1 + 8 + 8 + 8 + 2 + 2 + 1 + 4 + 8 + 8 + 8
 
 // ErrInvalid is wrapped by what is wrong with a stored transaction.
@@ -33,18 +33,15 @@ func (t *Transaction) Encode() []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(v))
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.Partitions)))
-	for _, p := range t.sortedPartitions() {
+	for _, p := range t.Sorted() {
 		b = append(appendString(b, p.Topic), p.TopicID[:]...)
 		b = binary.AppendUvarint(b, uint64(uint32(p.Partition)))
-	}
-	b = binary.AppendUvarint(b, uint64(len(t.Groups)))
-	for _, g := range t.SortedGroups() {
-		b = appendString(b, g)
 	}
 	return b
 }
 
-func (t *Transaction) sortedPartitions() []Partition {
+// Sorted lists the partitions by topic and number.
+func (t *Transaction) Sorted() []Partition {
 	all := make([]Partition, 0, len(t.Partitions))
 	for p := range t.Partitions {
 		all = append(all, p)
@@ -55,16 +52,6 @@ func (t *Transaction) sortedPartitions() []Partition {
 		}
 		return int(a.Partition) - int(b.Partition)
 	})
-	return all
-}
-
-// SortedGroups lists the groups by name.
-func (t *Transaction) SortedGroups() []string {
-	all := make([]string, 0, len(t.Groups))
-	for g := range t.Groups {
-		all = append(all, g)
-	}
-	slices.Sort(all)
 	return all
 }
 
@@ -104,22 +91,15 @@ func Decode(b []byte) (*Transaction, error) {
 		p := Partition{Topic: r.string()}
 		copy(p.TopicID[:], r.take(len(p.TopicID)))
 		p.Partition = int32(r.uvarint(math.MaxInt32))
-		set(&t.Partitions, p)
-	}
-	for range r.count() {
-		set(&t.Groups, r.string())
+		if t.Partitions == nil {
+			t.Partitions = map[Partition]struct{}{}
+		}
+		t.Partitions[p] = struct{}{}
 	}
 	if r.bad || len(r.b) > 0 {
 		return nil, fmt.Errorf("%w: cut short or too long", ErrInvalid)
 	}
 	return t, nil
-}
-
-func set[K comparable](m *map[K]struct{}, k K) {
-	if *m == nil {
-		*m = map[K]struct{}{}
-	}
-	(*m)[k] = struct{}{}
 }
 
 // reader goes through bytes that may be cut anywhere.

@@ -64,7 +64,7 @@ func (t *Transaction) decided(now time.Time, q End) *Transaction {
 	n := t.next(now)
 	if t.State != Ongoing { // nothing to abort but what may come late
 		n.Number, n.Started = n.Number+1, now
-		n.Partitions, n.Groups = nil, nil
+		n.Partitions = nil
 	}
 	n.State = PrepareAbort
 	if q.Commit {

@@ -20,7 +20,7 @@ type State uint8
 // States. Numbers are stored.
 const (
 	Empty          State = iota // nothing has begun
-	Ongoing                     // has partitions or groups
+	Ongoing                     // has partitions
 	PrepareCommit               // decided; markers are on their way
 	PrepareAbort                // likewise
 	CompleteCommit              // every marker stands
@@ -74,15 +74,14 @@ type Transaction struct {
 	// marker or a batch that comes late meets no later transaction.
 	Number     uint32
 	Partitions map[Partition]struct{}
-	Groups     map[string]struct{} // whose offsets are part of it
-	Started    time.Time           // of the present transaction; zero: none
+	Started    time.Time // of the present transaction; zero: none
 	Updated    time.Time
 }
 
 // next is a copy to be changed.
 func (t *Transaction) next(now time.Time) *Transaction {
 	n := *t
-	n.Partitions, n.Groups = maps.Clone(t.Partitions), maps.Clone(t.Groups)
+	n.Partitions = maps.Clone(t.Partitions)
 	n.Updated = now
 	return &n
 }
@@ -102,42 +101,38 @@ func (t *Transaction) check(id int64, epoch int16) *kerr.Error {
 	return nil
 }
 
-// Add has partitions and groups belong to the transaction, which begins with
-// the first of them. The result is nil where nothing changes
-// (AddPartitionsToTxn, AddOffsetsToTxn).
-func (t *Transaction) Add(now time.Time, id int64, epoch int16, partitions []Partition, groups ...string) (*Transaction, *kerr.Error) {
+// Add has partitions belong to the transaction, which begins with the first of
+// them. The result is nil where nothing changes (AddPartitionsToTxn,
+// AddOffsetsToTxn).
+func (t *Transaction) Add(now time.Time, id int64, epoch int16, partitions []Partition) (*Transaction, *kerr.Error) {
 	if e := t.check(id, epoch); e != nil {
 		return nil, e
 	}
-	if t.State == Ongoing && t.has(partitions, groups) {
+	if t.State == Ongoing && t.has(partitions) {
 		return nil, nil
 	}
 	n := t.next(now)
 	if n.State != Ongoing {
 		n.State, n.Started, n.Number = Ongoing, now, n.Number+1
-		n.Partitions, n.Groups = map[Partition]struct{}{}, map[string]struct{}{}
+		n.Partitions = map[Partition]struct{}{}
 	}
 	for _, p := range partitions {
 		n.Partitions[p] = struct{}{}
 	}
-	for _, g := range groups {
-		n.Groups[g] = struct{}{}
-	}
 	return n, nil
 }
 
-func (t *Transaction) has(partitions []Partition, groups []string) bool {
-	return !slices.ContainsFunc(partitions, func(p Partition) bool { _, in := t.Partitions[p]; return !in }) &&
-		!slices.ContainsFunc(groups, func(g string) bool { _, in := t.Groups[g]; return !in })
+func (t *Transaction) has(partitions []Partition) bool {
+	return !slices.ContainsFunc(partitions, func(p Partition) bool { _, in := t.Partitions[p]; return !in })
 }
 
-// Verify tells whether a partition or group belongs to the present transaction
-// of a producer (KIP-890): a late batch does not.
-func (t *Transaction) Verify(id int64, epoch int16, partitions []Partition, groups ...string) *kerr.Error {
+// Verify tells whether a partition belongs to the present transaction of a
+// producer (KIP-890): that of a late batch does not.
+func (t *Transaction) Verify(id int64, epoch int16, p Partition) *kerr.Error {
 	if e := t.check(id, epoch); e != nil {
 		return e
 	}
-	if t.State != Ongoing || !t.has(partitions, groups) {
+	if t.State != Ongoing || !t.has([]Partition{p}) {
 		return kerr.InvalidTxnState
 	}
 	return nil
@@ -150,7 +145,7 @@ func (t *Transaction) Completed(now time.Time) *Transaction {
 	if t.State == PrepareAbort {
 		n.State = CompleteAbort
 	}
-	n.Partitions, n.Groups, n.Started = nil, nil, time.Time{}
+	n.Partitions, n.Started = nil, time.Time{}
 	if n.NextID != none {
 		n.PreviousID, n.ProducerID, n.NextID, n.Epoch, n.Previous = n.ProducerID, n.NextID, none, 0, none
 	}

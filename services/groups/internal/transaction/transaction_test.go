@@ -40,7 +40,7 @@ func must(t *testing.T) func(x *Transaction, e *kerr.Error) *Transaction {
 // states of one transactional id with producer 7, epoch 0.
 func inEachState(t *testing.T) map[State]*Transaction {
 	empty := begin(t)
-	ongoing := must(t)(empty.Add(start, 7, 0, []Partition{p0}, "g"))
+	ongoing := must(t)(empty.Add(start, 7, 0, []Partition{p0}))
 	commit := must(t)(ongoing.End(start, End{ProducerID: 7, Commit: true}))
 	abort := must(t)(ongoing.End(start, End{ProducerID: 7}))
 	return map[State]*Transaction{
@@ -81,11 +81,11 @@ func TestAddInEachState(t *testing.T) {
 			}
 			continue
 		}
-		if e != nil || n.State != Ongoing || n.Verify(7, 0, []Partition{p1}) != nil {
+		if e != nil || n.State != Ongoing || n.Verify(7, 0, p1) != nil {
 			t.Fatalf("%s: %+v, %v", state, n, e)
 		}
 		if began := state != Ongoing; began != (n.Number == x.Number+1) || began != n.Started.Equal(start.Add(time.Second)) ||
-			began == (n.Verify(7, 0, []Partition{p0}, "g") == nil) {
+			began == (n.Verify(7, 0, p0) == nil) {
 			t.Errorf("%s: begun anew is %v: %+v", state, began, n)
 		}
 		if again, e := n.Add(start, 7, 0, []Partition{p1}); again != nil || e != nil {
@@ -111,7 +111,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			if _, e := x.End(start, End{ProducerID: who.id, Epoch: who.epoch}); e != who.want {
 				t.Errorf("%s: End by %d/%d: %v", state, who.id, who.epoch, e)
 			}
-			if e := x.Verify(who.id, who.epoch, []Partition{p0}); e != who.want {
+			if e := x.Verify(who.id, who.epoch, p0); e != who.want {
 				t.Errorf("%s: Verify by %d/%d: %v", state, who.id, who.epoch, e)
 			}
 		}
@@ -297,15 +297,12 @@ func normal(t *Transaction) Transaction {
 	if len(n.Partitions) == 0 {
 		n.Partitions = nil
 	}
-	if len(n.Groups) == 0 {
-		n.Groups = nil
-	}
 	return n
 }
 
 func FuzzDecode(f *testing.F) {
 	x := &Transaction{ProducerID: 7, Previous: -1, PreviousID: -1, NextID: -1, State: Ongoing, Started: start, Updated: start,
-		Partitions: map[Partition]struct{}{p0: {}, p1: {}}, Groups: map[string]struct{}{"g": {}}}
+		Partitions: map[Partition]struct{}{p0: {}, p1: {}}}
 	f.Add(x.Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := Decode(b)
