@@ -30,6 +30,7 @@ type entry struct {
 	versions protocol.VersionRange
 	f        Func
 	ordered  bool
+	internal bool
 }
 
 // Option changes how an api is announced.
@@ -38,6 +39,10 @@ type Option func(*entry)
 // Ordered marks an api whose requests must go one after the other on a
 // connection even where a front end reads ahead.
 func Ordered(e *entry) { e.ordered = true }
+
+// Internal marks an api that is for the cluster's own services (Asker) and is
+// not announced: front ends refuse it to clients.
+func Internal(e *entry) { e.internal = true }
 
 // NewMux makes an empty mux.
 func NewMux() *Mux {
@@ -68,11 +73,13 @@ func (m *Mux) measure(metrics *Metrics) {
 	}
 }
 
-// Ranges gives the registered versions.
+// Ranges gives the registered versions, without those of internal apis.
 func (m *Mux) Ranges() protocol.Ranges {
 	out := make(protocol.Ranges, len(m.entries))
 	for key, e := range m.entries {
-		out[key] = e.versions
+		if !e.internal {
+			out[key] = e.versions
+		}
 	}
 	return out
 }

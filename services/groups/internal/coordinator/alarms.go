@@ -97,9 +97,14 @@ func (c *Coordinator) alive(now time.Time) bool {
 // watch is called every second.
 func (c *Coordinator) watch() {
 	now := c.cfg.Now()
-	if c.alive(now) && now.Sub(c.lastClean) >= c.cfg.CleanInterval {
+	if !c.alive(now) {
+		return
+	}
+	c.endOverdue(now)
+	if now.Sub(c.lastClean) >= c.cfg.CleanInterval {
 		c.lastClean = now
 		c.clean(now)
+		c.expireTransactions(now)
 	}
 }
 

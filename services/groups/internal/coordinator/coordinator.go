@@ -9,7 +9,9 @@ package coordinator
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,6 +45,11 @@ type Config struct {
 	// CleanInterval is how often what nobody needs is removed (Kafka's
 	// offsets.retention.check.interval.ms).
 	CleanInterval time.Duration
+	// Markers ends transactions at their partitions; nil: there are none.
+	Markers Markers
+	// TransactionRetention is how long a transactional id is known after its
+	// last use (transactional.id.expiration.ms).
+	TransactionRetention time.Duration
 	// OffsetsRetention is how long offsets stay that no member reads
 	// (offsets.retention.minutes).
 	OffsetsRetention time.Duration
@@ -61,13 +68,21 @@ type Coordinator struct {
 	stop  chan struct{}
 	ended chan struct{} // closed when run has returned
 
+	// marking ends the writing of markers when the coordinator ends.
+	marking     context.Context
+	stopMarking context.CancelFunc
+	markers     sync.WaitGroup
+
 	// owned by run
-	groups    map[string]*entry
-	waiters   map[group.Ticket]*waiter
-	tickets   group.Ticket
-	alarms    alarms
-	lastAlive time.Time
-	lastClean time.Time
+	transactions map[string]*transactional
+	pending      pendingOffsets
+	guards       map[*Guard]struct{}
+	groups       map[string]*entry
+	waiters      map[group.Ticket]*waiter
+	tickets      group.Ticket
+	alarms       alarms
+	lastAlive    time.Time
+	lastClean    time.Time
 }
 
 // New makes a coordinator of an opened table and starts it.
@@ -77,9 +92,11 @@ func New(cfg Config, table Table) *Coordinator {
 	}
 	c := &Coordinator{
 		cfg: cfg, table: table, inbox: newMailbox(), stop: make(chan struct{}), ended: make(chan struct{}),
+		transactions: make(map[string]*transactional), pending: make(pendingOffsets), guards: make(map[*Guard]struct{}),
 		groups: make(map[string]*entry), waiters: make(map[group.Ticket]*waiter),
 	}
 	c.lastAlive, c.lastClean = cfg.Now(), cfg.Now()
+	c.marking, c.stopMarking = context.WithCancel(context.Background())
 	table.OnForeign(c.foreign)
 	c.load()
 	go c.run()
@@ -94,11 +111,13 @@ func (c *Coordinator) Close() {
 	close(c.stop)
 	<-c.ended
 	c.table.Close()
+	c.markers.Wait()
 }
 
 // run is the owner's loop.
 func (c *Coordinator) run() {
 	defer close(c.ended)
+	defer c.stopMarking()
 	defer c.end()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -161,6 +180,7 @@ func (c *Coordinator) load() {
 	for _, e := range c.groups {
 		c.setAlarm(e)
 	}
+	c.resumeMarkers()
 	c.cfg.Metrics.hold(len(c.groups))
 }
 
@@ -181,6 +201,10 @@ func (c *Coordinator) loadOne(now time.Time, key string, value []byte, consumers
 			return
 		}
 		c.ensure(id).offsets[p] = o
+	case key[0] == kindPending:
+		c.loadPending(key, value)
+	case key[0] == kindTransaction:
+		c.loadTransaction(key[1:], value)
 	}
 }
 
@@ -206,6 +230,7 @@ func (c *Coordinator) loadGroup(now time.Time, id string, value []byte) {
 func (c *Coordinator) reload() {
 	c.cfg.Metrics.reloaded()
 	before := len(c.groups)
+	c.forgetTransactions()
 	for id, e := range c.groups {
 		clear(e.offsets)
 		if stored := c.table.Get(groupKey(id)); !bytes.Equal(stored, e.raw) || e.State() == group.Dead || e.consumer != nil {

@@ -16,6 +16,10 @@ const (
 	kindConsumer = 'c' // + group: a consumer.GroupRecord
 	kindMember   = 'm' // + group, member: a consumer.MemberRecord
 	kindOffset   = 'o' // + group, topic, partition: an Offset
+	// kindPending + producer id + the key of an offset: one that counts when the
+	// producer's transaction is committed.
+	kindPending     = 'p'
+	kindTransaction = 't' // + transactional id: a transaction.Transaction
 )
 
 // ErrInvalid is wrapped by what is wrong with a stored key or value.
@@ -37,6 +41,7 @@ func parseMemberKey(key string) (group, member string, err error) {
 	}
 	return group, string(rest), nil
 }
+func transactionKey(id string) string { return string(kindTransaction) + id }
 
 // Partition names a partition of a topic.
 type Partition struct {
