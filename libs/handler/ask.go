@@ -130,4 +130,3 @@ func answer(q kmsg.Request, frame []byte) (kmsg.Response, error) {
 	}
 	return r, nil
 }
-

@@ -48,6 +48,12 @@ type Config struct {
 	// ConsumerAssignors are the assignors that members may ask for, the default
 	// first (group.consumer.assignors).
 	ConsumerAssignors []string `env:"KANAL_GROUPS_CONSUMER_ASSIGNORS" envDefault:"uniform,range"`
+	// TransactionMaxTimeout is the longest transaction that a producer may ask
+	// for (transaction.max.timeout.ms).
+	TransactionMaxTimeout time.Duration `env:"KANAL_GROUPS_TRANSACTION_MAX_TIMEOUT" envDefault:"15m"`
+	// TransactionalIDRetention is how long a transactional id is known after its
+	// last use (transactional.id.expiration.ms).
+	TransactionalIDRetention time.Duration `env:"KANAL_GROUPS_TRANSACTIONAL_ID_RETENTION" envDefault:"168h"`
 	// Window is how many requests an instance holds at once; parked ones are not
 	// counted.
 	Window int `env:"KANAL_GROUPS_WINDOW" envDefault:"256"`
@@ -73,6 +79,8 @@ func (c Config) Validate() error {
 	bad(c.ConsumerMaxSize < 0, "KANAL_GROUPS_CONSUMER_MAX_SIZE", c.ConsumerMaxSize, "at least 0")
 	unknown := func(name string) bool { return assignor.Assignors[name] == nil }
 	bad(len(c.ConsumerAssignors) == 0 || slices.ContainsFunc(c.ConsumerAssignors, unknown), "KANAL_GROUPS_CONSUMER_ASSIGNORS", strings.Join(c.ConsumerAssignors, ","), "one or more of uniform and range")
+	bad(c.TransactionMaxTimeout <= 0, "KANAL_GROUPS_TRANSACTION_MAX_TIMEOUT", c.TransactionMaxTimeout, "a duration above 0, such as 15m")
+	bad(c.TransactionalIDRetention <= 0, "KANAL_GROUPS_TRANSACTIONAL_ID_RETENTION", c.TransactionalIDRetention, "a duration above 0, such as 168h")
 	bad(c.Window < 1, "KANAL_GROUPS_WINDOW", c.Window, "at least 1")
 	return errors.Join(errs...)
 }

@@ -26,16 +26,20 @@ import (
 	"kanal/services/groups/internal/consumer"
 	"kanal/services/groups/internal/coordinator"
 	"kanal/services/groups/internal/group"
+	"kanal/services/groups/internal/markers"
 )
 
 // name is the service's name in announcements, logs and metrics.
-const name = "groups"
+const name = api.Service
 
 // openTimeout bounds how long the cluster's bucket may take to open.
 const openTimeout = 30 * time.Second
 
 // newMemberTimeout is Kafka's GroupCoordinator.NewMemberJoinTimeoutMs.
 const newMemberTimeout = 5 * time.Minute
+
+// markerPause is the time between tries to write a transaction's markers.
+const markerPause = 50 * time.Millisecond
 
 // Service is one instance of the groups service.
 type Service struct {
@@ -46,6 +50,7 @@ type Service struct {
 	reg                *cluster.Registry
 	server             *handler.Server
 	shelf              *coordinator.Shelf
+	markers            markers.Writer
 	metrics            *coordinator.Metrics
 	logMetrics         *log.Metrics
 }
@@ -81,11 +86,12 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	answers := api.New(api.Settings{
 		MinSession: s.cfg.MinSessionTimeout, MaxSession: s.cfg.MaxSessionTimeout, MaxMetadata: s.cfg.OffsetMetadataMaxBytes,
 		HeartbeatInterval: s.cfg.ConsumerHeartbeatInterval, Assignors: s.cfg.ConsumerAssignors,
+		MaxTransaction: s.cfg.TransactionMaxTimeout,
 	}, s.reg, brokers, s.log)
 	answers.Register(mux)
+	subjects := requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster}
 	s.server, err = handler.NewServer(handler.Config{
-		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
-		Service:  name, Release: service.Release, Window: s.cfg.Window,
+		Subjects: subjects, Service: name, Release: service.Release, Window: s.cfg.Window,
 		Affinity: handler.AffinityByBroker, DrainTimeout: s.cfg.DrainTimeout,
 	}, mux, s.nc, s.large, s.log, deps.Metrics)
 	if err != nil {
@@ -93,11 +99,13 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	}
 	view := s.server.View()
 	brokers.Follow(view)
+	ask := handler.NewAsker(subjects, name, s.server.ID(), s.nc, view)
+	s.markers = markers.Writer{Ask: ask, Cluster: s.reg, Log: s.log, Pause: markerPause}
 	s.shelf = coordinator.NewShelf(coordinator.ShelfConfig{
 		Cluster: s.reg, Self: s.server.ID(), Open: s.open, Metrics: s.metrics, Log: s.log,
 		Holder: func(broker int32) (string, bool) { return view.Holder(name, broker) },
 	})
-	answers.Serve(s.shelf)
+	answers.Serve(s.shelf, ask)
 	view.OnChange(s.shelf.Changed)
 	s.reg.OnChange(s.shelf.Changed)
 	return nil
@@ -121,6 +129,7 @@ func (s *Service) open(ctx context.Context, index int32) (*coordinator.Coordinat
 		Alive:         func() bool { return s.holds(index) && s.nc.IsConnected() && s.storage.IsConnected() },
 		TopicLives:    s.topicLives,
 		CleanInterval: s.cfg.CleanInterval, OffsetsRetention: s.cfg.OffsetsRetention,
+		Markers: s.markers.Write, TransactionRetention: s.cfg.TransactionalIDRetention,
 		Metrics: s.metrics, Log: l,
 	}, table), nil
 }

@@ -64,6 +64,12 @@ func (a *API) readCommit(ctx context.Context, req *kmsg.OffsetCommitRequest) (*c
 
 func commitResponse(req *kmsg.OffsetCommitRequest, e *kerr.Error, refused map[coordinator.Partition]*kerr.Error) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	resp.Topics = commitTopics(req, e, refused)
+	return resp
+}
+
+// commitTopics gives every partition its error: its own, or the one of all.
+func commitTopics(req *kmsg.OffsetCommitRequest, e *kerr.Error, refused map[coordinator.Partition]*kerr.Error) (out []kmsg.OffsetCommitResponseTopic) {
 	for i := range req.Topics {
 		rt := kmsg.NewOffsetCommitResponseTopic()
 		rt.Topic = req.Topics[i].Topic
@@ -76,7 +82,7 @@ func commitResponse(req *kmsg.OffsetCommitRequest, e *kerr.Error, refused map[co
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
-		resp.Topics = append(resp.Topics, rt)
+		out = append(out, rt)
 	}
-	return resp
+	return out
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/handler"
@@ -23,32 +24,20 @@ func (a *API) listGroups(ctx context.Context, r *handler.Request) (kmsg.Response
 	req := r.Body.(*kmsg.ListGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
 	resp.Groups = []kmsg.ListGroupsResponseGroup{}
-	for index := range a.reg.Info().CoordinationLogs {
-		if r.Broker > 0 && a.reg.CoordinationLeader(index) != r.Broker {
-			continue
-		}
-		c, err := a.shelf.Log(ctx, index, r.MustServe && r.Broker > 0)
-		e, outcome := found(err)
-		switch {
-		case outcome != nil && r.Broker > 0:
-			return nil, outcome
-		case outcome != nil:
-			continue
-		}
-		var groups []coordinator.Listed
-		if e == nil {
-			groups, e = c.List(ctx)
-		}
-		if e != nil {
-			resp.ErrorCode = e.Code
-			resp.Groups = []kmsg.ListGroupsResponseGroup{}
-			return resp, nil
-		}
+	e, err := a.onOwn(ctx, r, func(c *coordinator.Coordinator) *kerr.Error {
+		groups, e := c.List(ctx)
 		for _, g := range groups {
 			if rg := listedGroup(&g); wanted(req.StatesFilter, rg.GroupState) && wanted(req.TypesFilter, rg.GroupType) {
 				resp.Groups = append(resp.Groups, rg)
 			}
 		}
+		return e
+	})
+	if err != nil {
+		return nil, err
+	}
+	if resp.ErrorCode = code(e); e != nil {
+		resp.Groups = []kmsg.ListGroupsResponseGroup{}
 	}
 	return resp, nil
 }

@@ -27,6 +27,7 @@ type Settings struct {
 	MaxMetadata            int           // offset.metadata.max.bytes
 	HeartbeatInterval      time.Duration // group.consumer.heartbeat.interval.ms
 	Assignors              []string      // group.consumer.assignors
+	MaxTransaction         time.Duration // transaction.max.timeout.ms
 }
 
 // Registry is what the answers need of the cluster.
@@ -45,7 +46,8 @@ type API struct {
 	settings Settings
 	reg      Registry
 	brokers  *cluster.Brokers
-	shelf    *coordinator.Shelf // set by Serve
+	shelf    *coordinator.Shelf // set by Serve, as is the next
+	ask      Asker
 	log      *slog.Logger
 }
 
@@ -54,9 +56,17 @@ func New(settings Settings, reg Registry, brokers *cluster.Brokers, log *slog.Lo
 	return &API{settings: settings, reg: reg, brokers: brokers, log: log}
 }
 
+// Asker asks other instances (handler.Asker).
+type Asker interface {
+	Ask(ctx context.Context, service string, broker int32, q kmsg.Request) (kmsg.Response, error)
+}
+
+// Service is the name of the service that these apis are of.
+const Service = "groups"
+
 // Serve gives the coordinators, which come after the server, which needs the
 // mux, which needs this. It must be called before the server runs.
-func (a *API) Serve(shelf *coordinator.Shelf) { a.shelf = shelf }
+func (a *API) Serve(shelf *coordinator.Shelf, ask Asker) { a.shelf, a.ask = shelf, ask }
 
 // Register puts all apis into the mux: the one place of their versions.
 // OffsetCommit starts at 1 and not at Kafka 4's 2: librdkafka up to today takes
@@ -72,6 +82,13 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.DescribeGroups, 0, 6, a.describeGroups)
 	m.Handle(protocol.ListGroups, 0, 5, a.listGroups)
 	m.Handle(protocol.InitProducerId, 0, 5, a.initProducerID)
+	m.Handle(protocol.AddPartitionsToTxn, 0, 5, a.addPartitionsToTxn, handler.Ordered)
+	m.Handle(protocol.AddOffsetsToTxn, 0, 4, a.addOffsetsToTxn, handler.Ordered)
+	m.Handle(protocol.EndTxn, 0, 5, a.endTxn, handler.Ordered)
+	m.Handle(protocol.WriteTxnMarkers, 1, 1, a.writeTxnMarkers, handler.Internal)
+	m.Handle(protocol.TxnOffsetCommit, 0, 5, a.txnOffsetCommit, handler.Ordered)
+	m.Handle(protocol.DescribeTransactions, 0, 0, a.describeTransactions)
+	m.Handle(protocol.ListTransactions, 0, 1, a.listTransactions)
 	m.Handle(protocol.DeleteGroups, 0, 2, a.deleteGroups)
 	m.Handle(protocol.OffsetDelete, 0, 0, a.offsetDelete)
 	m.Handle(protocol.ConsumerGroupHeartbeat, 0, 1, a.consumerGroupHeartbeat, handler.Ordered)
@@ -84,10 +101,15 @@ func (a *API) Register(m *handler.Mux) {
 // the broker is the same, so the request follows the log instead. The second
 // result is the outcome of a request that belongs to another instance.
 func (a *API) on(r *handler.Request, id string, f func(*coordinator.Coordinator) *kerr.Error) (*kerr.Error, error) {
+	return a.onLog(r, a.logOf(id), f)
+}
+
+// onLog is on for whatever is in a coordination log.
+func (a *API) onLog(r *handler.Request, index int32, f func(*coordinator.Coordinator) *kerr.Error) (*kerr.Error, error) {
 	begun := time.Now()
 	defer func() { r.Waited(time.Since(begun)) }()
 	for attempt := 1; ; attempt++ {
-		c, err := a.shelf.Group(r, id, r.MustServe && attempt == 1)
+		c, err := a.shelf.Log(r, index, r.MustServe && attempt == 1)
 		if e, outcome := found(err); e != nil || outcome != nil {
 			return e, outcome
 		}
@@ -96,7 +118,7 @@ func (a *API) on(r *handler.Request, id string, f func(*coordinator.Coordinator)
 		case e != kerr.NotCoordinator || attempt == maxAttempts:
 			return e, nil
 		case r.Err() != nil || r.Overtaken(): // nobody waits, or this instance is leaving and nobody else is known, or another has it
-			return nil, a.giveBack(id)
+			return nil, a.giveBack(index)
 		}
 		select {
 		case <-time.After(time.Duration(attempt) * 5 * time.Millisecond):
@@ -110,8 +132,8 @@ const maxAttempts = 10
 
 // giveBack is the outcome of a request that this instance will not answer any
 // more. All that it changed here was in memory, and of a log that has moved.
-func (a *API) giveBack(id string) error {
-	_, err := a.shelf.Group(context.Background(), id, false)
+func (a *API) giveBack(index int32) error {
+	_, err := a.shelf.Log(context.Background(), index, false)
 	if _, outcome := found(err); outcome != nil {
 		return outcome
 	}
@@ -129,6 +151,37 @@ func found(err error) (*kerr.Error, error) {
 	}
 	return kerr.CoordinatorLoadInProgress, nil
 }
+
+// onOwn has the logs of the broker that is asked answer, one after the other;
+// those that this instance holds if the connection is for no broker.
+func (a *API) onOwn(ctx context.Context, r *handler.Request, f func(*coordinator.Coordinator) *kerr.Error) (*kerr.Error, error) {
+	for index := range a.reg.Info().CoordinationLogs {
+		if r.Broker > 0 && a.reg.CoordinationLeader(index) != r.Broker {
+			continue
+		}
+		c, err := a.shelf.Log(ctx, index, r.MustServe && r.Broker > 0)
+		e, outcome := found(err)
+		switch {
+		case outcome != nil && r.Broker > 0:
+			return nil, outcome
+		case outcome != nil:
+			continue
+		}
+		if e == nil {
+			e = f(c)
+		}
+		if e != nil {
+			return e, nil
+		}
+	}
+	return nil, nil
+}
+
+// logOf is the coordination log that a group or transactional id belongs to.
+func (a *API) logOf(id string) int32 { return cluster.GroupLog(id, a.reg.Info().CoordinationLogs) }
+
+// leaderOf is the broker that coordinates a group or transactional id.
+func (a *API) leaderOf(id string) int32 { return a.reg.CoordinationLeader(a.logOf(id)) }
 
 // each has the coordinators of several groups answer; f is called for every
 // group, with an error if there is no coordinator here. A request goes to
@@ -175,6 +228,11 @@ func (a *API) lookAgain(ctx context.Context, topics []kmsg.OffsetCommitRequestTo
 	if !slices.ContainsFunc(topics, func(t kmsg.OffsetCommitRequestTopic) bool { return a.reg.Topic(t.Topic) == nil }) {
 		return
 	}
+	a.catchUp(ctx)
+}
+
+// catchUp makes sure that what other processes have made is known here.
+func (a *API) catchUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := a.reg.CatchUp(ctx); err != nil {

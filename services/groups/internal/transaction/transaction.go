@@ -37,6 +37,9 @@ func (s State) String() string {
 	return "Unknown"
 }
 
+// IsState tells whether a state has that name.
+func IsState(name string) bool { return slices.Contains(states[:], name) }
+
 // Ending tells whether the outcome is decided and markers are still to be
 // written.
 func (s State) Ending() bool { return s == PrepareCommit || s == PrepareAbort }
@@ -126,13 +129,13 @@ func (t *Transaction) has(partitions []Partition) bool {
 	return !slices.ContainsFunc(partitions, func(p Partition) bool { _, in := t.Partitions[p]; return !in })
 }
 
-// Verify tells whether a partition belongs to the present transaction of a
+// Verify tells whether partitions belong to the present transaction of a
 // producer (KIP-890): that of a late batch does not.
-func (t *Transaction) Verify(id int64, epoch int16, p Partition) *kerr.Error {
+func (t *Transaction) Verify(id int64, epoch int16, partitions ...Partition) *kerr.Error {
 	if e := t.check(id, epoch); e != nil {
 		return e
 	}
-	if t.State != Ongoing || !t.has([]Partition{p}) {
+	if t.State != Ongoing || !t.has(partitions) {
 		return kerr.InvalidTxnState
 	}
 	return nil
