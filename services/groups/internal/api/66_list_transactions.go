@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,10 +15,11 @@ import (
 	"kanal/services/groups/internal/transaction"
 )
 
-// ListTransactions, versions 0 and 1. As with groups, a broker lists those that
+// ListTransactions, versions 0 to 2. As with groups, a broker lists those that
 // it coordinates.
 //
 //	v1 those that run for longer than a duration (KIP-994)
+//	v2 those whose id matches a regular expression (KIP-1152)
 func (a *API) listTransactions(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
 	req := r.Body.(*kmsg.ListTransactionsRequest)
 	resp := req.ResponseKind().(*kmsg.ListTransactionsResponse)
@@ -27,10 +29,16 @@ func (a *API) listTransactions(ctx context.Context, r *handler.Request) (kmsg.Re
 			resp.UnknownStateFilters = append(resp.UnknownStateFilters, s)
 		}
 	}
+	pattern, err := regexp.Compile("^(?:" + value(req.TransactionalIDPattern) + ")$")
+	if err != nil {
+		resp.ErrorCode = kerr.InvalidRegularExpression.Code
+		return resp, nil
+	}
+	everything := value(req.TransactionalIDPattern) == ""
 	e, err := a.onOwn(ctx, r, func(c *coordinator.Coordinator) *kerr.Error {
 		all, e := c.Transactions(ctx)
 		for id, t := range all {
-			if listed(req, t) {
+			if listed(req, t) && (everything || pattern.MatchString(id)) {
 				resp.TransactionStates = append(resp.TransactionStates, kmsg.ListTransactionsResponseTransactionState{
 					TransactionalID: id, ProducerID: t.ProducerID, TransactionState: t.State.String(),
 				})

@@ -88,7 +88,7 @@ func (a *API) Register(m *handler.Mux) {
 	m.Handle(protocol.WriteTxnMarkers, 1, 1, a.writeTxnMarkers, handler.Internal)
 	m.Handle(protocol.TxnOffsetCommit, 0, 5, a.txnOffsetCommit, handler.Ordered)
 	m.Handle(protocol.DescribeTransactions, 0, 0, a.describeTransactions)
-	m.Handle(protocol.ListTransactions, 0, 1, a.listTransactions)
+	m.Handle(protocol.ListTransactions, 0, 2, a.listTransactions)
 	m.Handle(protocol.DeleteGroups, 0, 2, a.deleteGroups)
 	m.Handle(protocol.OffsetDelete, 0, 0, a.offsetDelete)
 	m.Handle(protocol.ConsumerGroupHeartbeat, 0, 1, a.consumerGroupHeartbeat, handler.Ordered)

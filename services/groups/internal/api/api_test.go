@@ -23,6 +23,7 @@ func TestVersions(t *testing.T) {
 		protocol.OffsetCommit, protocol.OffsetFetch, protocol.FindCoordinator, protocol.JoinGroup, protocol.Heartbeat, protocol.LeaveGroup,
 		protocol.SyncGroup, protocol.DescribeGroups, protocol.ListGroups, protocol.InitProducerId, protocol.DeleteGroups, protocol.OffsetDelete,
 		protocol.ConsumerGroupHeartbeat, protocol.ConsumerGroupDescribe,
+		protocol.AddPartitionsToTxn, protocol.AddOffsetsToTxn, protocol.EndTxn, protocol.TxnOffsetCommit, protocol.DescribeTransactions, protocol.ListTransactions,
 	} {
 		newest, ok := release.LookupMaxKeyVersion(int16(key))
 		if got := ranges[key]; !ok || got.Max != newest || got.Min != floors[key] {

@@ -20,6 +20,8 @@ const (
 	// producer's transaction is committed.
 	kindPending     = 'p'
 	kindTransaction = 't' // + transactional id: a transaction.Transaction
+	// markerKey alone: the producer of the newest marker that found nothing.
+	markerKey = "e"
 )
 
 // ErrInvalid is wrapped by what is wrong with a stored key or value.

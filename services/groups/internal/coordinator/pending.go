@@ -130,8 +130,8 @@ func lateOr(g *Guard, otherwise *kerr.Error) *kerr.Error {
 
 // EndTransaction has a producer's pending offsets count, or forgets them, and
 // returns when the log has that (WriteTxnMarkers for __consumer_offsets). It
-// writes even if there are none: a holder that is one no longer then learns it
-// before it stores any.
+// changes something even if there are none: a holder that is one no longer, and
+// had the transaction checked before, then meets a conflict.
 func (c *Coordinator) EndTransaction(ctx context.Context, producer int64, commit bool) *kerr.Error {
 	return ask(ctx, c, kerr.NotCoordinator, func(answer func(*kerr.Error)) { c.endTransaction(producer, commit, answer) })
 }
@@ -155,6 +155,9 @@ func (c *Coordinator) endTransaction(producer int64, commit bool, answer func(*k
 		if commit {
 			changes = append(changes, log.Change{Key: offsetKey(p.group, p.Partition), Value: o.encode()})
 		}
+	}
+	if len(changes) == 0 {
+		changes = []log.Change{{Key: markerKey, Value: binary.BigEndian.AppendUint64(nil, uint64(producer))}}
 	}
 	c.submit(changes, func(err error) {
 		switch {
