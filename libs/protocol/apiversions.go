@@ -66,12 +66,21 @@ func alphanumeric(c byte) bool {
 type ApiVersionsResponse struct {
 	Error  int16
 	Ranges Ranges
+	// Features are what clients look for beside versions (KIP-584); told from
+	// version 3 on.
+	Features []Feature
+}
+
+// Feature is one that a cluster has, at a level, and every level below.
+type Feature struct {
+	Name  string
+	Level int16
 }
 
 // Unsupported is the answer to a version of ApiVersions that we do not know:
 // in the format of version 0, with the range that we do know (L6, KIP-511).
 func Unsupported(own VersionRange) ApiVersionsResponse {
-	return ApiVersionsResponse{ErrorUnsupportedVersion, Ranges{ApiVersions: own}}
+	return ApiVersionsResponse{Error: ErrorUnsupportedVersion, Ranges: Ranges{ApiVersions: own}}
 }
 
 // Append appends the response with its header, which is always of version 0,
@@ -97,9 +106,39 @@ func (a ApiVersionsResponse) Append(b []byte, correlation int32, version int16) 
 		b = binary.BigEndian.AppendUint32(b, 0) // throttle time
 	}
 	if flexible {
-		b = append(b, 0)
+		b = a.appendFeatures(b)
 	}
 	return b
+}
+
+// appendFeatures appends the tagged fields: what is supported, the epoch of what
+// is finalized, and that, which is all of it.
+func (a ApiVersionsResponse) appendFeatures(b []byte) []byte {
+	if len(a.Features) == 0 {
+		return append(b, 0)
+	}
+	supported := binary.AppendUvarint(nil, uint64(len(a.Features))+1)
+	finalized := binary.AppendUvarint(nil, uint64(len(a.Features))+1)
+	for _, f := range a.Features {
+		name := append(binary.AppendUvarint(nil, uint64(len(f.Name))+1), f.Name...)
+		supported = appendLevels(append(supported, name...), 1, f.Level) // old Java clients take no 0
+		finalized = appendLevels(append(finalized, name...), f.Level, f.Level) // the newest comes first
+	}
+	b = append(b, 3)
+	b = appendTagged(b, 0, supported)
+	b = appendTagged(b, 1, make([]byte, 8)) // finalized since ever
+	return appendTagged(b, 2, finalized)
+}
+
+func appendLevels(b []byte, first, second int16) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(first))
+	return append(binary.BigEndian.AppendUint16(b, uint16(second)), 0)
+}
+
+func appendTagged(b []byte, tag uint64, value []byte) []byte {
+	b = binary.AppendUvarint(b, tag)
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
 }
 
 func (a ApiVersionsResponse) keys() []APIKey {

@@ -25,6 +25,29 @@ func TestApiVersionsAnswerOfEveryVersion(t *testing.T) {
 	}
 }
 
+// KIP-584: features are tagged fields, from version 3 on.
+func TestApiVersionsFeatures(t *testing.T) {
+	a := ApiVersionsResponse{Ranges: Ranges{ApiVersions: {0, 5}}, Features: []Feature{{"group.version", 1}, {"transaction.version", 2}}}
+	for v := int16(0); v <= 5; v++ {
+		b := a.Append(nil, 9, v)
+		r := kmsg.NewPtrApiVersionsResponse()
+		r.SetVersion(v)
+		if err := r.ReadFrom(b[4:]); err != nil {
+			t.Fatalf("v%d: %v", v, err)
+		}
+		if again := r.AppendTo(nil); string(again) != string(b[4:]) {
+			t.Fatalf("v%d: %x, kmsg writes %x", v, b[4:], again)
+		}
+		if v < 3 {
+			continue
+		}
+		f := r.FinalizedFeatures
+		if len(f) != 2 || f[1].Name != "transaction.version" || f[1].MaxVersionLevel != 2 || r.FinalizedFeaturesEpoch != 0 || r.SupportedFeatures[1].MaxVersion != 2 {
+			t.Fatalf("v%d: %+v, %+v", v, r.SupportedFeatures, f)
+		}
+	}
+}
+
 func TestApiVersionsRequest(t *testing.T) {
 	id := "abc"
 	for _, c := range []struct {

@@ -60,5 +60,17 @@ func (q *requests) apiVersions(r *socketserver.Request) protocol.ApiVersionsResp
 	for _, key := range ownAPIs {
 		ranges[key] = protocol.Release()[key]
 	}
-	return protocol.ApiVersionsResponse{Ranges: ranges}
+	return protocol.ApiVersionsResponse{Ranges: ranges, Features: features(ranges)}
+}
+
+// features are those that clients ask for by name, where the cluster answers
+// what they stand for.
+func features(ranges protocol.Ranges) (out []protocol.Feature) {
+	if _, ok := ranges[protocol.ConsumerGroupHeartbeat]; ok {
+		out = append(out, protocol.Feature{Name: "group.version", Level: 1}) // KIP-848
+	}
+	if ranges[protocol.EndTxn].Max >= 5 {
+		out = append(out, protocol.Feature{Name: "transaction.version", Level: 2}) // KIP-890
+	}
+	return out
 }

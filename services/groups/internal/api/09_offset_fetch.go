@@ -15,12 +15,11 @@ import (
 // OffsetFetch, versions 1 to 9.
 //
 // What is answered rests on a confirmed tail of the log. A group that does not
-// exist, and a partition without a commit, have offset -1 and no error. There
-// are no pending transactional commits, so everything is stable.
+// exist, and a partition without a commit, have offset -1 and no error.
 //
 //	v2 null asks for all topics; top-level error
 //	v5 leader epochs
-//	v7 require stable
+//	v7 require stable: UNSTABLE_OFFSET_COMMIT while a transaction may change it
 //	v8 several groups (KIP-709)
 //	v9 member ids and epochs of KIP-848: STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID
 func (a *API) offsetFetch(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
@@ -33,7 +32,7 @@ func (a *API) offsetFetch(ctx context.Context, r *handler.Request) (kmsg.Respons
 	}
 	groups := make([]kmsg.OffsetFetchResponseGroup, len(asked))
 	err := a.each(r, ids, func(i int, c *coordinator.Coordinator, e *kerr.Error) *kerr.Error {
-		groups[i], e = fetchGroup(ctx, c, e, &asked[i])
+		groups[i], e = fetchGroup(ctx, c, e, &asked[i], req.RequireStable)
 		return e
 	})
 	if err != nil {
@@ -63,7 +62,7 @@ func fetchedGroups(req *kmsg.OffsetFetchRequest) []kmsg.OffsetFetchRequestGroup 
 	return []kmsg.OffsetFetchRequestGroup{g}
 }
 
-func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, g *kmsg.OffsetFetchRequestGroup) (kmsg.OffsetFetchResponseGroup, *kerr.Error) {
+func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, g *kmsg.OffsetFetchRequestGroup, stable bool) (kmsg.OffsetFetchResponseGroup, *kerr.Error) {
 	rg := kmsg.NewOffsetFetchResponseGroup()
 	rg.Group = g.Group
 	var offsets map[coordinator.Partition]coordinator.Offset
@@ -73,7 +72,7 @@ func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, 
 	rg.ErrorCode = code(e)
 	asked := g.Topics
 	if asked == nil {
-		asked = allTopics(offsets)
+		asked = allTopics(offsets, stable)
 	}
 	for i := range asked {
 		rt := kmsg.NewOffsetFetchResponseGroupTopic()
@@ -84,6 +83,9 @@ func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, 
 				o = coordinator.Offset{Offset: -1, LeaderEpoch: -1}
 			}
 			rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			if o.Unstable && stable {
+				o, rp.ErrorCode = coordinator.Offset{Offset: -1, LeaderEpoch: -1}, kerr.UnstableOffsetCommit.Code
+			}
 			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = partition, o.Offset, o.LeaderEpoch, &o.Metadata
 			rt.Partitions = append(rt.Partitions, rp)
 		}
@@ -92,10 +94,14 @@ func fetchGroup(ctx context.Context, c *coordinator.Coordinator, e *kerr.Error, 
 	return rg, e
 }
 
-// allTopics asks for everything that has an offset, in order.
-func allTopics(offsets map[coordinator.Partition]coordinator.Offset) (out []kmsg.OffsetFetchRequestGroupTopic) {
+// allTopics asks for everything that has an offset, or may be about to have one,
+// in order.
+func allTopics(offsets map[coordinator.Partition]coordinator.Offset, pending bool) (out []kmsg.OffsetFetchRequestGroupTopic) {
 	byTopic := make(map[string][]int32)
-	for p := range offsets {
+	for p, o := range offsets {
+		if o.Offset < 0 && !pending {
+			continue
+		}
 		byTopic[p.Topic] = append(byTopic[p.Topic], p.Partition)
 	}
 	for topic, partitions := range byTopic {
@@ -117,7 +123,10 @@ func singleGroup(resp *kmsg.OffsetFetchResponse, g *kmsg.OffsetFetchResponseGrou
 		rt.Topic = g.Topics[i].Topic
 		for _, p := range g.Topics[i].Partitions {
 			rp := kmsg.NewOffsetFetchResponseTopicPartition()
-			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata, rp.ErrorCode = p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, g.ErrorCode
+			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata, rp.ErrorCode = p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode
+			if g.ErrorCode != 0 {
+				rp.ErrorCode = g.ErrorCode
+			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)

@@ -74,9 +74,10 @@ func (c *Coordinator) deleteGroup(e *entry, id string, answer func(*kerr.Error),
 		c.settle(refused, answer, again)
 		return
 	}
-	c.remove(e.keys(), func(err error) {
+	c.remove(append(e.keys(), c.pending.of(id)...), func(err error) {
 		switch {
 		case err == nil:
+			c.pending.forget(id)
 			if c.groups[id] == e {
 				delete(c.groups, id)
 				c.cfg.Metrics.hold(-1)

@@ -26,7 +26,7 @@ func (c *Coordinator) clean(now time.Time) {
 		switch {
 		case len(dead) > 0:
 			c.forgetOffsets(e, dead, func(error) {}) // what fails is tried again next time
-		case e.empty() && e.idle() && len(e.offsets) == 0:
+		case e.empty() && e.idle() && len(e.offsets) == 0 && len(c.pending.of(id)) == 0:
 			c.deleteGroup(e, id, func(*kerr.Error) {}, func() {})
 		}
 	}

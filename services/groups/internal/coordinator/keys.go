@@ -97,6 +97,9 @@ type Offset struct {
 	// it has nothing committed.
 	TopicID   [16]byte
 	Committed time.Time // to the millisecond
+	// Unstable tells that a transaction is about to change it, or to make it
+	// where Offset is -1. It is not stored.
+	Unstable bool
 }
 
 const offsetVersion, offsetFixed = 1, 1 + 8 + 4 + 8 + 16

@@ -110,15 +110,14 @@ func (c *Coordinator) OffsetsFor(ctx context.Context, groupID, memberID string, 
 }
 
 func (c *Coordinator) liveOffsets(groupID string) map[Partition]Offset {
-	e := c.groups[groupID]
-	if e == nil {
-		return nil
-	}
-	out := make(map[Partition]Offset, len(e.offsets))
-	for p, o := range e.offsets {
-		if c.cfg.TopicLives(p.Topic, o.TopicID) {
-			out[p] = o
+	out := make(map[Partition]Offset)
+	if e := c.groups[groupID]; e != nil {
+		for p, o := range e.offsets {
+			if c.cfg.TopicLives(p.Topic, o.TopicID) {
+				out[p] = o
+			}
 		}
 	}
+	c.markUnstable(groupID, out)
 	return out
 }

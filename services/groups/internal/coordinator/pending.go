@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -39,6 +39,13 @@ func (all pendingOffsets) of(group string) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// forget drops a group's.
+func (all pendingOffsets) forget(group string) {
+	for _, offsets := range all {
+		maps.DeleteFunc(offsets, func(p pendingOffset, _ Offset) bool { return p.group == group })
+	}
 }
 
 func pendingKey(producer int64, p pendingOffset) string {
@@ -195,14 +202,19 @@ func (c *Coordinator) settled(producer int64, commit bool, moved map[pendingOffs
 	}
 }
 
-// unstable lists a group's partitions whose offset may be about to change.
-func (c *Coordinator) unstable(groupID string) (out []Partition) {
-	for _, offsets := range c.pending {
-		for p := range offsets {
-			if p.group == groupID && !slices.Contains(out, p.Partition) {
-				out = append(out, p.Partition)
+// markUnstable marks the offsets of a group that may be about to change.
+func (c *Coordinator) markUnstable(groupID string, offsets map[Partition]Offset) {
+	for _, pending := range c.pending {
+		for p := range pending {
+			if p.group != groupID {
+				continue
 			}
+			o, committed := offsets[p.Partition]
+			if !committed {
+				o = Offset{Offset: -1, LeaderEpoch: -1}
+			}
+			o.Unstable = true
+			offsets[p.Partition] = o
 		}
 	}
-	return out
 }

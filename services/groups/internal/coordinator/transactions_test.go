@@ -224,6 +224,15 @@ func pend(t testing.TB, c *Coordinator, producer, offset int64) *kerr.Error {
 	return c.CommitPending(t.Context(), "g", commitOf(offset), g)
 }
 
+func unstable(t testing.TB, c *Coordinator) bool {
+	t.Helper()
+	offsets, e := c.Offsets(t.Context(), "g")
+	if e != nil {
+		t.Fatal(e)
+	}
+	return offsets[Partition{Topic: "t"}].Unstable
+}
+
 func TestPendingOffsetsCountWithTheirTransaction(t *testing.T) {
 	s := logtest.NewStream(1, logtest.Faults{})
 	c := open(t, s, nil)
@@ -235,8 +244,8 @@ func TestPendingOffsetsCountWithTheirTransaction(t *testing.T) {
 		if e := pend(t, c, 7, int64(n+10)); e != nil {
 			t.Fatal(e)
 		}
-		if got := offset(t, c, "g"); got != before {
-			t.Errorf("before the end: %d, want %d", got, before)
+		if got := offset(t, c, "g"); got != before || !unstable(t, c) {
+			t.Errorf("before the end: %d, unstable %v, want %d", got, unstable(t, c), before)
 		}
 		c = open(t, s, nil) // what waits is in the log
 		if e := c.EndTransaction(t.Context(), 8, true); e != nil {
@@ -249,8 +258,8 @@ func TestPendingOffsetsCountWithTheirTransaction(t *testing.T) {
 		if commit {
 			want = int64(n + 10)
 		}
-		if got := offset(t, c, "g"); got != want {
-			t.Errorf("after the end, commit %v: %d, want %d", commit, got, want)
+		if got := offset(t, c, "g"); got != want || unstable(t, c) {
+			t.Errorf("after the end, commit %v: %d, unstable %v, want %d", commit, got, unstable(t, c), want)
 		}
 		if e := c.EndTransaction(t.Context(), 7, !commit); e != nil || offset(t, c, "g") != want {
 			t.Errorf("a marker that comes again changed it to %d, %v", offset(t, c, "g"), e)
@@ -283,4 +292,23 @@ func TestOffsetsThatComeTooLateElsewhereAreRefused(t *testing.T) {
 		t.Errorf("late: %v", e)
 	}
 	old.EndGuard(g)
+}
+
+func TestDeletedGroupHasNothingPending(t *testing.T) {
+	s := logtest.NewStream(1, logtest.Faults{})
+	c := open(t, s, nil)
+	if e := c.Commit(t.Context(), "g", commitOf(1)); e != nil {
+		t.Fatal(e)
+	}
+	if e := pend(t, c, 7, 5); e != nil {
+		t.Fatal(e)
+	}
+	if e := c.Delete(t.Context(), "g"); e != nil {
+		t.Fatal(e)
+	}
+	for _, c := range []*Coordinator{c, open(t, s, nil)} {
+		if e := c.EndTransaction(t.Context(), 7, true); e != nil || offset(t, c, "g") != -1 {
+			t.Errorf("offset %d after the group's end, %v", offset(t, c, "g"), e)
+		}
+	}
 }
