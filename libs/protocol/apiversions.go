@@ -121,7 +121,7 @@ func (a ApiVersionsResponse) appendFeatures(b []byte) []byte {
 	finalized := binary.AppendUvarint(nil, uint64(len(a.Features))+1)
 	for _, f := range a.Features {
 		name := append(binary.AppendUvarint(nil, uint64(len(f.Name))+1), f.Name...)
-		supported = appendLevels(append(supported, name...), 1, f.Level) // old Java clients take no 0
+		supported = appendLevels(append(supported, name...), 1, f.Level)       // old Java clients take no 0
 		finalized = appendLevels(append(finalized, name...), f.Level, f.Level) // the newest comes first
 	}
 	b = append(b, 3)
