@@ -46,6 +46,10 @@ var bodies = []struct {
 	{"topics", topics},
 	{"recreated topic", recreatedTopic},
 	{"auto create", autoCreate},
+	{"transactions", transactions},
+	{"transactional fencing", transactionalFencing},
+	{"transactional timeout", transactionalTimeout},
+	{"exactly once", exactlyOnce},
 	{"broker configs", brokerConfigs},
 	{"bad input", badInput},
 }
