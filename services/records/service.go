@@ -95,12 +95,14 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	late := new(lateView)
 	h := holder.New(late, s.reg, s.open, s.log)
 	brokers := cluster.NewBrokers()
-	api.New(api.Config{
+	answers := api.New(api.Config{
 		Topics: s.reg, Holder: h, Addresses: brokers, Space: s, MaxBatch: s.maxBatch, Log: s.log, Metrics: deps.Metrics,
 		Sessions: session.NewCache(session.Limits{Sessions: s.cfg.FetchSessions, Partitions: partitionsPerSession * s.cfg.FetchSessions, Idle: sessionIdle}, time.Now),
-	}).Register(mux)
+	})
+	answers.Register(mux)
+	subjects := requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster}
 	s.server, err = handler.NewServer(handler.Config{
-		Subjects: requestchannel.Subjects{Prefix: s.cfg.Prefix, Cluster: s.cfg.Cluster},
+		Subjects: subjects,
 		Service:  holder.Service, Release: service.Release, Window: s.cfg.Window,
 		Affinity: handler.AffinityByBroker, DrainTimeout: s.cfg.DrainTimeout,
 	}, mux, s.nc, s.large, s.log, deps.Metrics)
@@ -110,6 +112,9 @@ func (s *Service) serve(deps service.Deps) (err error) {
 	late.View, late.id = s.server.View(), s.server.ID()
 	s.holder = h
 	brokers.Follow(s.server.View())
+	answers.Asks(handler.NewAsker(subjects, holder.Service, s.server.ID(), s.nc, s.server.View()), func(id string) int32 {
+		return s.reg.CoordinationLeader(cluster.GroupLog(id, s.reg.Info().CoordinationLogs))
+	})
 	s.server.View().OnChange(h.Changed)
 	s.reg.OnChange(h.Changed)
 	return nil

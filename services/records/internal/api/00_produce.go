@@ -26,9 +26,10 @@ import (
 //	7    zstd
 //	8    record errors (KIP-467)
 //	10   current leaders and their endpoints (KIP-951)
+//	12   batches add their partitions to the transaction themselves (KIP-890)
 //	13   topic ids
 //
-// Transactional batches are refused with INVALID_TXN_STATE: transactions are not offered yet.
+// The first batch of a transaction in a partition is appended once the coordinator says that it belongs there (transactions.go).
 
 // produceTask is one partition of a request.
 type produceTask struct {
@@ -38,6 +39,8 @@ type produceTask struct {
 	log     *topiclog.Log
 	append  topiclog.Append
 	waiting bool
+	known   bool // the number of its transaction is that of the one open in the log
+	again   bool // which has ended: to be checked with the coordinator
 }
 
 func (a *API) produce(ctx context.Context, r *handler.Request) (kmsg.Response, error) {
@@ -116,7 +119,9 @@ func (a *API) refuseAll(q *kmsg.ProduceRequest, tasks []produceTask) bool {
 	case q.Acks < -1 || q.Acks > 1:
 		code = kerr.InvalidRequiredAcks.Code
 	default:
-		return false
+		if code = transactionalCode(q, tasks); code == 0 {
+			return false
+		}
 	}
 	for i := range tasks {
 		tasks[i].code = code
@@ -141,7 +146,7 @@ func (a *API) appendAll(ctx context.Context, r *handler.Request, q *kmsg.Produce
 	limit := time.NewTimer(patience(q.TimeoutMillis))
 	defer limit.Stop()
 	overtaken := r.Overtaken
-	byAppend, waiting := map[*topiclog.Append]*produceTask{}, 0
+	var ready []*produceTask
 	for i := range tasks {
 		t := &tasks[i]
 		if !a.prepare(q, t) {
@@ -151,19 +156,21 @@ func (a *API) appendAll(ctx context.Context, r *handler.Request, q *kmsg.Produce
 			continue
 		}
 		t.append.Partition, t.append.Done, t.append.Overtaken = t.partition, done, overtaken
-		t.waiting = true
-		byAppend[&t.append] = t
-		waiting++
-		t.log.Append(&t.append)
+		ready = append(ready, t)
 	}
-	for ; waiting > 0; waiting-- {
-		select {
-		case outcome := <-done:
-			byAppend[outcome].settle(outcome)
-		case <-limit.C:
-			giveUp(tasks)
-			return
+	for len(ready) > 0 {
+		sent := a.send(ctx, q, ready)
+		for len(sent) > 0 {
+			select {
+			case outcome := <-done:
+				sent[outcome].settle(outcome)
+				delete(sent, outcome)
+			case <-limit.C:
+				giveUp(tasks)
+				return
+			}
 		}
+		ready = slices.DeleteFunc(ready, func(t *produceTask) bool { return !t.again })
 	}
 }
 
@@ -186,9 +193,6 @@ func (a *API) prepare(q *kmsg.ProduceRequest, t *produceTask) bool {
 		AfterMax:      t.topic.ConfigInt("message.timestamp.after.max.ms"),
 	}
 	b, refusal := batch.Validate(t.records, rules, now)
-	if refusal == nil && b.Transactional() {
-		refusal = &batch.Refusal{Kafka: kerr.InvalidTxnState, Message: "transactions are not offered by this cluster"}
-	}
 	if refusal != nil {
 		t.refuse(refusal)
 		return false
@@ -220,6 +224,10 @@ func (t *produceTask) settle(o *topiclog.Append) {
 		t.out.BaseOffset, t.out.LogStartOffset = o.Base, o.Start
 	case errors.Is(err, producer.ErrOutOfOrder):
 		t.code = kerr.OutOfOrderSequenceNumber.Code
+	case errors.Is(err, topiclog.ErrTransaction) && t.known:
+		t.again, t.known = true, false
+	case errors.Is(err, topiclog.ErrTransaction):
+		t.code = kerr.InvalidTxnState.Code
 	case errors.Is(err, producer.ErrInvalidEpoch):
 		t.code = kerr.InvalidProducerEpoch.Code
 	case errors.Is(err, topiclog.ErrUnknown), errors.Is(err, topiclog.ErrCanceled):

@@ -17,8 +17,8 @@ import (
 // Fetch (key 1), versions 4 to 18.
 //
 // Whole batches from the one that contains the offset; the first of a response always, whatever its size (KIP-74). A fetch without
-// enough bytes is parked and woken by the commit that brings them. High watermark and last stable offset are the end of what is
-// committed.
+// enough bytes is parked and woken by the commit that brings them. The high watermark is the end of what is committed; read_committed
+// ends at the last stable offset and is told of the aborted transactions in what it gets.
 //
 //	5     log start offset
 //	7     sessions (KIP-227), in this instance's memory
@@ -35,7 +35,7 @@ type fetchTask struct {
 	max    int
 	out    *kmsg.FetchResponseTopicPartition
 	log    *topiclog.Log
-	seen   int64 // the partition's end when it was last read
+	seen   int64 // the partition's end when it was last read, or its last stable offset if that is what is read up to
 }
 
 // fetch is a request on its way.
@@ -150,6 +150,7 @@ func (f *fetch) serve(ctx context.Context) error {
 // wait sleeps until so many bytes have come, or the time is over; false if nobody waits for the answer any more.
 func (f *fetch) wait(ctx context.Context, bytes int, left time.Duration) bool {
 	w := topiclog.NewWaiter(bytes)
+	w.Stable = f.committed()
 	for i := range f.tasks {
 		t := &f.tasks[i]
 		t.log.Watch(t.partition, t.seen, w)
@@ -219,11 +220,13 @@ func (f *fetch) read(ctx context.Context, t *fetchTask, limit int, first bool) i
 	if t.code != 0 {
 		return 0
 	}
-	c, err := t.log.Read(ctx, t.partition, t.offset, limit, first)
+	c, err := f.readLog(ctx, t, limit, first)
 	if errors.Is(err, topiclog.ErrOutOfRange) {
 		c, err = f.confirm(ctx, t, limit, first)
 	}
-	t.seen = c.Offsets.Next
+	if t.seen = c.Offsets.Next; f.committed() {
+		t.seen = c.Stable
+	}
 	switch {
 	case errors.Is(err, topiclog.ErrOutOfRange):
 		t.code = kerr.OffsetOutOfRange.Code
@@ -239,12 +242,31 @@ func (f *fetch) read(ctx context.Context, t *fetchTask, limit int, first bool) i
 	case err != nil:
 		return 0
 	}
-	t.out.HighWatermark, t.out.LastStableOffset, t.out.LogStartOffset = c.Offsets.Next, c.Offsets.Next, c.Offsets.Start
-	if f.q.IsolationLevel == 1 {
-		t.out.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+	t.out.HighWatermark, t.out.LastStableOffset, t.out.LogStartOffset = c.Offsets.Next, c.Stable, c.Offsets.Start
+	if t.out.AbortedTransactions = nil; f.committed() {
+		t.out.AbortedTransactions = aborted(c)
 	}
 	t.out.RecordBatches = join(c)
 	return c.Bytes
+}
+
+// committed tells whether only what is committed is to be read.
+func (f *fetch) committed() bool { return f.q.IsolationLevel == readCommitted }
+
+func (f *fetch) readLog(ctx context.Context, t *fetchTask, limit int, first bool) (topiclog.Chunk, error) {
+	if f.committed() {
+		return t.log.ReadCommitted(ctx, t.partition, t.offset, limit, first)
+	}
+	return t.log.Read(ctx, t.partition, t.offset, limit, first)
+}
+
+// aborted is what a consumer leaves out by itself: of these producers everything from their first offsets to their markers.
+func aborted(c topiclog.Chunk) []kmsg.FetchResponseTopicPartitionAbortedTransaction {
+	all := make([]kmsg.FetchResponseTopicPartitionAbortedTransaction, len(c.Aborted))
+	for i, t := range c.Aborted {
+		all[i] = kmsg.FetchResponseTopicPartitionAbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.First}
+	}
+	return all
 }
 
 // confirm looks again once the tail is certain: an offset is out of range only if the log says so.
@@ -255,7 +277,7 @@ func (f *fetch) confirm(ctx context.Context, t *fetchTask, limit int, first bool
 		f.api.retriable(&t.place, "confirm before offset out of range", err)
 		return topiclog.Chunk{}, err
 	}
-	return t.log.Read(ctx, t.partition, t.offset, limit, first)
+	return f.readLog(ctx, t, limit, first)
 }
 
 // join puts batches side by side; a single one is not copied.

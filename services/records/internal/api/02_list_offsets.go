@@ -15,7 +15,7 @@ import (
 // ListOffsets (key 2), versions 1 to 10.
 //
 //	1   one offset by timestamp: -1 latest, -2 earliest, else the first record at or after it
-//	2   isolation level: there are no open transactions, both levels see the same
+//	2   isolation level: read_committed knows nothing from the last stable offset on
 //	4   leader epochs (KIP-320)
 //	7   -3, the record with the largest timestamp (KIP-734)
 //	8   -4, earliest local (KIP-405): all is local
@@ -36,6 +36,7 @@ const listFreshness = 100 * time.Millisecond
 type listTask struct {
 	place
 	timestamp int64
+	committed bool
 	out       *kmsg.ListOffsetsResponseTopicPartition
 }
 
@@ -53,7 +54,7 @@ func (a *API) listOffsets(ctx context.Context, r *handler.Request) (kmsg.Respons
 			o := &out.Partitions[j]
 			o.Default()
 			o.Partition = t.Partitions[j].Partition
-			task := &listTask{*a.byName(t.Topic, o.Partition), t.Partitions[j].Timestamp, o}
+			task := &listTask{*a.byName(t.Topic, o.Partition), t.Partitions[j].Timestamp, q.IsolationLevel == readCommitted, o}
 			a.checkEpoch(&task.place, t.Partitions[j].CurrentLeaderEpoch)
 			task.checkVersion(q.Version)
 			tasks, places = append(tasks, task), append(places, &task.place)
@@ -103,6 +104,9 @@ func (a *API) list(ctx context.Context, t *listTask) {
 		return
 	}
 	ends := l.Offsets(t.partition)
+	if t.committed {
+		ends.Next = l.Stable(t.partition)
+	}
 	switch t.timestamp {
 	case latestOffset:
 		t.found(l, batch.Found{Offset: ends.Next, Timestamp: -1})
@@ -129,7 +133,7 @@ func (a *API) listByTime(ctx context.Context, l *topiclog.Log, t *listTask) {
 	case err != nil:
 		a.log.Warn("offset of a timestamp could not be found; the client is told to try again", "topic", t.topic.Name, "partition", t.partition, "err", err)
 		t.code = kerr.KafkaStorageError.Code
-	case ok:
+	case ok && (!t.committed || found.Offset < l.Stable(t.partition)):
 		t.found(l, found)
 	}
 }

@@ -37,6 +37,7 @@ type API struct {
 	now       func() time.Time
 	log       *slog.Logger
 	parked    prometheus.Gauge
+	verifier  verifier
 }
 
 // Config is what the apis need.
@@ -68,6 +69,7 @@ func (a *API) Register(mux *handler.Mux) {
 	mux.Handle(protocol.Fetch, 4, 18, a.fetch)
 	mux.Handle(protocol.ListOffsets, 1, 10, a.listOffsets)
 	mux.Handle(protocol.DeleteRecords, 0, 2, a.deleteRecords)
+	mux.Handle(protocol.WriteTxnMarkers, 1, 1, a.writeTxnMarkers, handler.Internal)
 	mux.Handle(protocol.OffsetForLeaderEpoch, 2, 4, a.offsetForLeaderEpoch)
 	mux.Handle(protocol.DescribeLogDirs, 1, 4, a.describeLogDirs)
 	mux.Handle(protocol.DescribeProducers, 0, 0, a.describeProducers)

@@ -50,10 +50,27 @@ func Check(s State, known bool, epoch int16, b Batch) (duplicate int64, isDuplic
 			return old.Offset, true, nil
 		}
 	}
-	if s.Count > 0 && b.First != Sequence(s.Batches[s.Count-1].Last, 1) {
+	if b.First != s.next() {
 		return 0, false, ErrOutOfOrder
 	}
 	return 0, false, nil
+}
+
+// next is the sequence number that follows: 0 where a marker has raised the epoch and nothing came since.
+func (s *State) next() int32 {
+	if s.Count == 0 {
+		return 0
+	}
+	return Sequence(s.Batches[s.Count-1].Last, 1)
+}
+
+// Raise takes in a transaction's marker: a newer epoch fences batches of older ones and begins with sequence number 0
+// (ProducerStateEntry.maybeUpdateProducerEpoch).
+func (s *State) Raise(epoch int16, millis int64) {
+	if epoch != s.Epoch {
+		s.Epoch, s.Count = epoch, 0
+	}
+	s.Updated = millis
 }
 
 // Add takes in a stored batch.

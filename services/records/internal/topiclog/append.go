@@ -14,7 +14,8 @@ import (
 // Append is a batch on its way into the log. The fields below Done are the outcome, to be read after it was sent on Done.
 type Append struct {
 	Partition int32
-	Batch     batch.Batch    // validated; not modified
+	Batch     batch.Batch    // validated, or a marker; not modified
+	Number    uint32         // of the transaction, if it belongs to one or ends it
 	Done      chan<- *Append // has room for it: the log never waits
 	// Overtaken, if set, tells whether somebody else may have been given this to
 	// append; it ends with ErrCanceled then. It is asked with every decision.
@@ -22,8 +23,8 @@ type Append struct {
 
 	Base  int64 // offset of the first record
 	Start int64 // the partition's log start offset
-	// Err is nil for an append that is committed and for a duplicate of one; producer.ErrOutOfOrder and producer.ErrInvalidEpoch are
-	// refusals that rest on a confirmed tail; anything else leaves it open whether the batch is in the log.
+	// Err is nil for an append that is committed and for a duplicate of one; producer.ErrOutOfOrder, producer.ErrInvalidEpoch and
+	// ErrTransaction are refusals that rest on a confirmed tail; anything else leaves it open whether the batch is in the log.
 	Err error
 
 	canceled atomic.Bool

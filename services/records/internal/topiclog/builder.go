@@ -13,12 +13,13 @@ type builder struct {
 	deleting []*Delete // settled by the message being committed
 	confirms []chan<- error
 
-	entries []Entry       // the batches', then those that only move a log start
-	batches []batch.Batch // of the first entries
-	bytes   int
-	certain bool // somebody is refused: the message must confirm the tail
-	next    map[int32]int64
-	states  map[stateKey]producer.State
+	entries   []Entry       // the batches', then those that only move a log start
+	batches   []batch.Batch // of the first entries
+	bytes     int
+	certain   bool // somebody is refused: the message must confirm the tail
+	next      map[int32]int64
+	states    map[stateKey]producer.State
+	standings map[stateKey]standing
 }
 
 type stateKey struct {
@@ -27,7 +28,7 @@ type stateKey struct {
 }
 
 func (b *builder) init() {
-	b.next, b.states = map[int32]int64{}, map[stateKey]producer.State{}
+	b.next, b.states, b.standings = map[int32]int64{}, map[stateKey]producer.State{}, map[stateKey]standing{}
 }
 
 func (b *builder) reset() {
@@ -38,6 +39,7 @@ func (b *builder) reset() {
 	b.bytes, b.certain, b.confirms = 0, false, nil
 	clear(b.next)
 	clear(b.states)
+	clear(b.standings)
 }
 
 // fits tells whether another batch of so many bytes may go into the same message.
@@ -50,7 +52,12 @@ func (l *Log) decide(a *Append) {
 	b := &l.build
 	p := l.state.partitions[a.Partition]
 	id := a.Batch.ProducerID()
-	if id >= 0 {
+	switch {
+	case a.Batch.Control():
+		if !l.decideMarker(a, p) {
+			return
+		}
+	case id >= 0:
 		key := stateKey{a.Partition, id}
 		state, tentative := b.states[key]
 		known := tentative
@@ -58,17 +65,25 @@ func (l *Log) decide(a *Append) {
 			state, known = p.producers[id]
 		}
 		base, duplicate, err := producer.Check(state, known, a.Batch.ProducerEpoch(), sequences(a.Batch, 0))
+		s := b.standing(key, p)
+		if err == nil && !duplicate {
+			err = s.admits(a.Batch, a.Number)
+		}
 		if duplicate || err != nil {
 			l.answerWithout(a, base, err, tentative)
 			return
 		}
 		state.Add(a.Batch.ProducerEpoch(), sequences(a.Batch, l.nextOf(a.Partition)), 0)
 		b.states[key] = state
+		if a.Batch.Transactional() {
+			s.begin(a.Batch.ProducerEpoch(), a.Number, l.nextOf(a.Partition))
+			b.standings[key] = s
+		}
 	}
 	a.Base, a.Err = l.nextOf(a.Partition), nil
 	next := a.Base + int64(a.Batch.LastOffsetDelta()) + 1
 	b.next[a.Partition] = next
-	b.entries = append(b.entries, Entry{Partition: a.Partition, Base: a.Base, Next: next, Length: len(a.Batch), MaxTime: a.Batch.MaxTimestamp(), Start: -1})
+	b.entries = append(b.entries, Entry{Partition: a.Partition, Base: a.Base, Next: next, Length: len(a.Batch), MaxTime: a.Batch.MaxTimestamp(), Start: -1, Number: a.Number})
 	b.batches = append(b.batches, a.Batch)
 	b.bytes += len(a.Batch)
 	b.building = append(b.building, a)

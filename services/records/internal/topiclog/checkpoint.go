@@ -9,7 +9,11 @@ import (
 	"kanal/services/records/internal/producer"
 )
 
-const checkpointVersion = 2
+// Versions of the checkpoint.
+const (
+	checkpointVersion  = 3
+	beforeTransactions = 2 // understood as well
+)
 
 // state is what a log's messages have made so far.
 type state struct {
@@ -59,19 +63,20 @@ func (p *partition) append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(id))
 		dst = s.Append(dst)
 	}
-	return dst
+	return p.transactions.append(dst)
 }
 
 // parseCheckpoint reads what append wrote.
 func parseCheckpoint(b []byte) (state, error) {
 	r := reader{b: b}
-	if v := r.u32(); v != checkpointVersion {
-		return state{}, fmt.Errorf("%w: checkpoint version %d", ErrMalformed, v)
+	version := r.u32()
+	if version != checkpointVersion && version != beforeTransactions {
+		return state{}, fmt.Errorf("%w: checkpoint version %d", ErrMalformed, version)
 	}
 	s := state{tail: r.u64(), bytes: r.u64(), newest: int64(r.u64()), partitions: map[int32]*partition{}}
 	for range r.count(4) {
 		number := int32(r.u32())
-		s.partitions[number] = r.partition()
+		s.partitions[number] = r.partition(version)
 	}
 	if r.bad || len(r.b) > 0 {
 		return state{}, fmt.Errorf("%w: checkpoint", ErrMalformed)
@@ -108,7 +113,7 @@ func (r *reader) count(size int) int {
 	return int(n)
 }
 
-func (r *reader) partition() *partition {
+func (r *reader) partition(version uint32) *partition {
 	p := newPartition()
 	p.start, p.next, p.bytes = int64(r.u64()), int64(r.u64()), r.u64()
 	for range r.count(12) {
@@ -126,6 +131,9 @@ func (r *reader) partition() *partition {
 			return p
 		}
 		p.producers[id], r.b = s, rest
+	}
+	if version > beforeTransactions {
+		p.transactions = r.transactions()
 	}
 	return p
 }

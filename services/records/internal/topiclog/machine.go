@@ -53,8 +53,9 @@ func (m *machine) Apply(msg log.Message) error {
 		if err := p.check(e); err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
+		stable := p.stable()
 		p.apply(parsed, i, s.newest, s.bytes)
-		p.wake(e.Length)
+		p.moved(e, stable)
 		if e.Start >= 0 { // what a fetch waits for may be gone
 			p.wake(math.MaxInt32)
 		}

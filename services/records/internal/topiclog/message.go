@@ -22,10 +22,11 @@ const (
 // Entry is one batch in a message's table, or (with no bytes) a new log start.
 type Entry struct {
 	Partition  int32
-	Base, Next int64 // offset of the first record, and behind the last
-	Length     int   // of the batch in bytes, 0 for none
-	MaxTime    int64 // largest timestamp, in milliseconds
-	Start      int64 // the partition's new log start offset, -1 if unchanged
+	Base, Next int64  // offset of the first record, and behind the last
+	Length     int    // of the batch in bytes, 0 for none
+	MaxTime    int64  // largest timestamp, in milliseconds
+	Start      int64  // the partition's new log start offset, -1 if unchanged
+	Number     uint32 // of the transaction that the batch belongs to, or ends
 
 	at int // where the batch begins in the body
 }
@@ -63,7 +64,7 @@ func appendTable(dst []byte, entries []Entry) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.Base))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.Next))
 		dst = binary.BigEndian.AppendUint32(dst, uint32(e.Length))
-		dst = binary.BigEndian.AppendUint32(dst, 0)
+		dst = binary.BigEndian.AppendUint32(dst, e.Number)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.MaxTime))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.Start))
 	}
@@ -99,7 +100,7 @@ func ParseMessage(sequence uint64, body []byte) (*Message, error) {
 func (e *Entry) parse(b []byte) {
 	e.Partition = int32(binary.BigEndian.Uint32(b))
 	e.Base, e.Next = int64(binary.BigEndian.Uint64(b[8:])), int64(binary.BigEndian.Uint64(b[16:]))
-	e.Length = int(binary.BigEndian.Uint32(b[24:]))
+	e.Length, e.Number = int(binary.BigEndian.Uint32(b[24:])), binary.BigEndian.Uint32(b[28:])
 	e.MaxTime, e.Start = int64(binary.BigEndian.Uint64(b[32:])), int64(binary.BigEndian.Uint64(b[40:]))
 	if binary.BigEndian.Uint32(b[4:])&flagNewStart == 0 {
 		e.Start = -1

@@ -14,12 +14,13 @@ const tailPositions = 512
 
 // partition is the committed state of one partition. It is a pure function of the log's messages.
 type partition struct {
-	start, next int64  // log start offset, and the offset of the next record: the high watermark
-	bytes       uint64 // of all batches ever
-	epochs      []epochStart
-	producers   map[int64]producer.State
-	index       index
-	tail        []position // of the newest batches, ascending
+	start, next  int64  // log start offset, and the offset of the next record: the high watermark
+	bytes        uint64 // of all batches ever
+	epochs       []epochStart
+	producers    map[int64]producer.State
+	transactions transactions
+	index        index
+	tail         []position // of the newest batches, ascending
 
 	waiters map[*Waiter]struct{} // not state: who waits for more
 }
@@ -39,7 +40,7 @@ type position struct {
 }
 
 func newPartition() *partition {
-	return &partition{producers: map[int64]producer.State{}}
+	return &partition{producers: map[int64]producer.State{}, transactions: newTransactions()}
 }
 
 // check refuses an entry that does not follow what is there: the log cannot hold one unless something is badly wrong.
@@ -65,6 +66,7 @@ func (p *partition) apply(m *Message, i int, millis int64, logBytes uint64) {
 			p.epochs = append(p.epochs, epochStart{b.LeaderEpoch(), e.Base})
 		}
 		p.produced(b, millis)
+		p.transactions.apply(b, e.Number)
 		p.next = e.Next
 	}
 	if e.Start > p.start {
@@ -76,6 +78,7 @@ func (p *partition) apply(m *Message, i int, millis int64, logBytes uint64) {
 func (p *partition) startAt(start int64) {
 	p.start = start
 	p.index.advance(start, p.next)
+	p.transactions.startAt(start)
 	n := 0
 	for n+1 < len(p.epochs) && p.epochs[n+1].start <= start {
 		n++
@@ -97,7 +100,11 @@ func (p *partition) place(at position) {
 func (p *partition) produced(b batch.Batch, millis int64) {
 	if id := b.ProducerID(); id >= 0 {
 		s := p.producers[id]
-		s.Add(b.ProducerEpoch(), sequences(b, b.BaseOffset()), millis)
+		if b.Control() {
+			s.Raise(b.ProducerEpoch(), millis)
+		} else {
+			s.Add(b.ProducerEpoch(), sequences(b, b.BaseOffset()), millis)
+		}
 		p.producers[id] = s
 	}
 }
@@ -108,11 +115,12 @@ func sequences(b batch.Batch, offset int64) producer.Batch {
 	return producer.Batch{First: first, Last: producer.Sequence(first, b.LastOffsetDelta()), Offset: offset}
 }
 
-// expire forgets producers that were last heard of before millis.
+// expire forgets producers that were last heard of before millis and have no open transaction.
 func (p *partition) expire(before int64) {
 	for id, s := range p.producers {
-		if s.Updated < before {
+		if s.Updated < before && !p.transactions.producers[id].open {
 			delete(p.producers, id)
+			delete(p.transactions.producers, id)
 		}
 	}
 }

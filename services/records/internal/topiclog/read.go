@@ -30,37 +30,55 @@ var errBeyond = errors.New("topiclog: beyond the last message")
 type Chunk struct {
 	Batches []batch.Batch // whole, in order; not to be modified
 	Bytes   int
-	Offsets Offsets // of the partition when it was read
+	Offsets Offsets   // of the partition when it was read
+	Stable  int64     // its last stable offset then
+	Aborted []Aborted // of ReadCommitted: the aborted transactions that have records among the batches
 }
 
 // Read finds the batches of a partition from the one that contains an offset, up to max bytes; the first one always, if there is
 // one and first is set.
 func (l *Log) Read(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
-	c, err := l.read(ctx, number, offset, max, first)
+	return l.readOrMissed(ctx, collector{number: number, offset: offset, max: max, first: first})
+}
+
+// ReadCommitted is Read up to the last stable offset, which may be before the offset asked for.
+func (l *Log) ReadCommitted(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
+	return l.readOrMissed(ctx, collector{number: number, offset: offset, max: max, first: first, committed: true})
+}
+
+func (l *Log) readOrMissed(ctx context.Context, c collector) (Chunk, error) {
+	number, offset := c.number, c.offset
+	chunk, err := l.read(ctx, c)
 	if ends := l.Offsets(number); errors.Is(err, errLost) && offset < ends.Start { // deleted meanwhile
-		c.Offsets = ends
-		return c, outOfRange(offset, ends)
+		chunk.Offsets = ends
+		return chunk, outOfRange(offset, ends)
 	}
-	return c, err
+	if err == nil && c.committed && chunk.Bytes > 0 {
+		chunk.Aborted, err = l.abortedIn(number, offset, chunk.Batches[len(chunk.Batches)-1].NextOffset())
+	}
+	return chunk, err
 }
 
 func outOfRange(offset int64, ends Offsets) error {
 	return fmt.Errorf("%w: %d is not in [%d, %d]", ErrOutOfRange, offset, ends.Start, ends.Next)
 }
 
-func (l *Log) read(ctx context.Context, number int32, offset int64, max int, first bool) (Chunk, error) {
-	c := collector{number: number, offset: offset, max: max, first: first}
+func (l *Log) read(ctx context.Context, c collector) (Chunk, error) {
+	number, offset := c.number, c.offset
 	l.mu.RLock()
 	p := l.state.partitions[number]
 	if p != nil {
-		c.Offsets = Offsets{p.start, p.next}
+		c.Offsets, c.Stable = Offsets{p.start, p.next}, p.stable()
+	}
+	if c.end = c.Offsets.Next; c.committed {
+		c.end = c.Stable
 	}
 	tail := l.state.tail
 	if offset < c.Offsets.Start || offset > c.Offsets.Next {
 		l.mu.RUnlock()
 		return c.Chunk, outOfRange(offset, c.Offsets)
 	}
-	if offset == c.Offsets.Next || max <= 0 && !first {
+	if offset >= c.end || c.max <= 0 && !c.first {
 		l.mu.RUnlock()
 		return c.Chunk, nil
 	}
@@ -84,6 +102,9 @@ type collector struct {
 	offset int64
 	max    int
 	first  bool
+
+	committed bool
+	end       int64 // what lies from here on is not read
 }
 
 // wants tells whether a batch of so many bytes is still to be returned.
@@ -94,7 +115,7 @@ func (c *collector) wants(length int) bool {
 // choose copies the positions that a read will return.
 func (c *collector) choose(near []position) []position {
 	bytes, n := 0, 0
-	for n < len(near) && (bytes+int(near[n].length) <= c.max || c.first && n == 0) {
+	for n < len(near) && near[n].base < c.end && (bytes+int(near[n].length) <= c.max || c.first && n == 0) {
 		bytes += int(near[n].length)
 		n++
 	}
@@ -134,7 +155,7 @@ func (l *Log) readFar(ctx context.Context, c *collector, from, tail uint64) (Chu
 			if e.Partition != c.number || e.Length == 0 || e.Next <= c.offset {
 				continue
 			}
-			if e.Base >= c.Offsets.Next || !c.wants(e.Length) {
+			if e.Base >= c.end || !c.wants(e.Length) {
 				return false
 			}
 			c.add(m.Batch(e))

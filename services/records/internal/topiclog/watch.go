@@ -7,6 +7,9 @@ import (
 
 // Waiter waits for bytes in one or several partitions, of one or several logs: a parked fetch.
 type Waiter struct {
+	// Stable is set for a fetch that reads only up to the last stable offset, before the Waiter is used.
+	Stable bool
+
 	c    chan struct{}
 	need atomic.Int64
 }
@@ -31,8 +34,9 @@ func (w *Waiter) Arrived(bytes int) {
 	}
 }
 
-// Watch adds a waiter to a partition whose end was last seen at next; what came since counts as enough.
-func (l *Log) Watch(number int32, next int64, w *Waiter) {
+// Watch adds a waiter to a partition whose end, or last stable offset if that is what the waiter waits for, was last seen at an offset;
+// what came since counts as enough.
+func (l *Log) Watch(number int32, seen int64, w *Waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.partition(number)
@@ -40,7 +44,11 @@ func (l *Log) Watch(number int32, next int64, w *Waiter) {
 		p.waiters = map[*Waiter]struct{}{}
 	}
 	p.waiters[w] = struct{}{}
-	if p.next != next || l.stopped() {
+	end := p.next
+	if w.Stable {
+		end = p.stable()
+	}
+	if end != seen || l.stopped() {
 		w.Arrived(math.MaxInt32)
 	}
 }
@@ -51,6 +59,20 @@ func (l *Log) Unwatch(number int32, w *Waiter) {
 	defer l.mu.Unlock()
 	if p := l.state.partitions[number]; p != nil {
 		delete(p.waiters, w)
+	}
+}
+
+// moved tells a partition's waiters of an entry; stable is where the last stable offset was before. Where a transaction has ended it is
+// not known how many bytes that is to whom: they look again. The log's mu is held.
+func (p *partition) moved(e *Entry, stable int64) {
+	now := p.stable()
+	for w := range p.waiters {
+		switch {
+		case !w.Stable, now == e.Next && stable == e.Base:
+			w.Arrived(e.Length)
+		case now != stable:
+			w.Arrived(math.MaxInt32)
+		}
 	}
 }
 
