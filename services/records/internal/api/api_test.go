@@ -181,7 +181,7 @@ func TestProduceErrors(t *testing.T) {
 		"unknown partition":       {version: 12, acks: 1, records: good(), request: func(q *kmsg.ProduceRequest, _ *handler.Request) { q.Topics[0].Partitions[0].Partition = 4 }, want: kerr.UnknownTopicOrPartition},
 		"old version":             {version: 2, acks: 1, records: good(), want: kerr.UnsupportedVersion},
 		"two acks":                {version: 9, acks: 2, records: good(), want: kerr.InvalidRequiredAcks},
-		"transaction":             {version: 9, acks: -1, records: batchOf(t, 1, 0, nil, func(b *kmsg.RecordBatch) { b.Attributes |= 1 << 4 }), want: kerr.InvalidTxnState},
+		"transaction without id":  {version: 9, acks: -1, records: batchOf(t, 1, 0, nil, func(b *kmsg.RecordBatch) { b.Attributes |= 1 << 4 }), want: kerr.TransactionalIDAuthorizationFailed},
 		"too large for topic":     {version: 9, acks: -1, records: batchOf(t, -1, -1, make([]byte, 1048588), nil), want: kerr.MessageTooLarge},
 		"repeated without number": {version: 9, acks: -1, records: good(), request: func(_ *kmsg.ProduceRequest, r *handler.Request) { r.Redelivered = true }, want: kerr.NotLeaderForPartition},
 		"repeated with number":    {version: 9, acks: -1, records: batchOf(t, 1, 0, nil, nil), request: func(_ *kmsg.ProduceRequest, r *handler.Request) { r.Redelivered = true }},

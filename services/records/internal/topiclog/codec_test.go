@@ -98,8 +98,14 @@ func randomPartition(random *rand.Rand) *partition {
 		for i := range random.IntN(7) {
 			s.Add(int16(i/3), producer.Batch{First: int32(i), Last: int32(i), Offset: random.Int64()}, random.Int64())
 		}
-		p.producers[random.Int64()] = s
+		id := random.Int64()
+		p.producers[id] = s
+		p.transactions.producers[id] = standing{open: random.IntN(2) == 0, epoch: s.Epoch, number: random.Uint32(), first: random.Int64(), ended: random.IntN(2) == 0, newest: random.Uint32()}
 	}
+	for range random.IntN(3) {
+		p.transactions.aborted = append(p.transactions.aborted, Aborted{random.Int64(), random.Int64(), random.Int64(), random.Int64()})
+	}
+	p.transactions.unstable = p.transactions.smallest()
 	return p
 }
 
@@ -120,7 +126,8 @@ func TestCheckpointSurvives(t *testing.T) {
 			t.Fatalf("seed %d: another checkpoint comes out", seed)
 		}
 		for number := range want {
-			if !reflect.DeepEqual(got[number].index, want[number].index) || !reflect.DeepEqual(got[number].epochs, want[number].epochs) {
+			if !reflect.DeepEqual(got[number].index, want[number].index) || !reflect.DeepEqual(got[number].epochs, want[number].epochs) ||
+				!reflect.DeepEqual(got[number].transactions, want[number].transactions) {
 				t.Fatalf("seed %d: partition %d is %+v, was %+v", seed, number, got[number], want[number])
 			}
 		}
