@@ -165,29 +165,37 @@ func TestOpenHidesAndMarkersShow(t *testing.T) {
 	}
 }
 
-// A parked fetch of what is committed is answered when the transaction ends.
+// A parked fetch of what is committed sleeps until the transaction ends.
 func TestParkedUntilCommitted(t *testing.T) {
 	w, _ := newTransactions(t)
+	ctx := context.Background()
 	resp, err := w.write(t, 9, 0, 0, 0)
 	wantCodes(t, resp, err, map[int32]*kerr.Error{0: nil})
-	got := make(chan int, 1)
-	go func() {
-		resp, err := w.api.fetch(context.Background(), request(fetchRequest(map[int32]int64{0: 0}, func(q *kmsg.FetchRequest) { q.IsolationLevel, q.MaxWaitMillis = 1, 60_000 }), 12))
-		if err != nil {
-			t.Error(err)
-		}
-		got <- len(resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].RecordBatches)
-	}()
+	l, err := w.holder.Open(w.topic, 0).Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := fetchRequest(map[int32]int64{0: 0}, func(q *kmsg.FetchRequest) { q.IsolationLevel = readCommitted })
+	f := &fetch{api: w.api, r: request(q, 12), q: q, tasks: []fetchTask{{place: *w.api.byName("t", 0), max: 1 << 20, out: new(kmsg.FetchResponseTopicPartition), log: l}}}
+	if have, failed := f.readAll(ctx); have != 0 || failed {
+		t.Fatalf("%d bytes of an open transaction, failed %v", have, failed)
+	}
+	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
 	resp, err = w.write(t, 9, 0, 1, 0)
 	wantCodes(t, resp, err, map[int32]*kerr.Error{0: nil})
+	if f.wait(soon, 1, time.Minute) {
+		t.Fatal("woken while the transaction is open")
+	}
+	woken := make(chan bool, 1)
+	go func() { woken <- f.wait(ctx, 1, 20*time.Second) }()
 	w.end(t, 0, 1, true, 0, nil)
-	select {
-	case n := <-got:
-		if n == 0 {
-			t.Fatal("woken for nothing")
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("still asleep")
+	began := time.Now()
+	if !<-woken || time.Since(began) > 15*time.Second {
+		t.Fatal("not woken by the marker")
+	}
+	if have, failed := f.readAll(ctx); have == 0 || failed {
+		t.Fatalf("%d bytes, failed %v", have, failed)
 	}
 }
 
