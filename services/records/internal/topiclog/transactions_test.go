@@ -347,6 +347,9 @@ func (h *history) compare(t *testing.T, random *rand.Rand, one, two *desk) {
 	if !bytes.Equal(one.state.append(nil), two.state.append(nil)) {
 		t.Fatal("two logs differ that have seen the same")
 	}
+	if a := p.transactions.aborted; len(a) > 0 && a[0].Last < h.start {
+		t.Fatalf("%+v is kept below the start %d", a[0], h.start)
+	}
 	stable := h.stable()
 	if stable == h.start {
 		return
