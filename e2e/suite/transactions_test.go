@@ -274,21 +274,21 @@ func fill(t *testing.T, on target, topic string, n int) {
 // Two members, transactions that abort now and then: every record comes out exactly once.
 func exactlyOnce(t *testing.T, on target) {
 	in, out := newTopic(t, on, 3), newTopic(t, on, 3)
-	n := pick(2000, 20000)
+	n := process.Rounds(2000, 20000)
 	fill(t, on, in, n)
-	startETL(t, on, in, out, 2, rand.New(rand.NewPCG(seed(t), 1))).finish(t, n)
+	startETL(t, on, in, out, 2, rand.New(rand.NewPCG(process.Seed(t), 1))).finish(t, n)
 }
 
 // TestTransactionsSurviveKills kills a standalone at random moments while records are moved exactly once.
 func TestTransactionsSurviveKills(t *testing.T) {
-	r := rand.New(rand.NewPCG(seed(t), 2))
+	r := rand.New(rand.NewPCG(process.Seed(t), 2))
 	s := process.StartStandalone(t, nil)
 	on := target{s.Bootstrap, 1, s.Process}
 	in, out := newTopic(t, on, 3), newTopic(t, on, 3)
-	n := pick(3000, 50000)
+	n := process.Rounds(3000, 50000)
 	fill(t, on, in, n)
 	e := startETL(t, on, in, out, 2, r)
-	for range pick(3, 30) {
+	for range process.Rounds(3, 30) {
 		wait(t, time.Duration(300+r.IntN(700))*time.Millisecond)
 		s.Kill(t)
 		s.Start(t)
