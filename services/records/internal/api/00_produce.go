@@ -40,6 +40,7 @@ type produceTask struct {
 	append  topiclog.Append
 	waiting bool
 	known   bool // the number of its transaction is that of the one open in the log
+	busy    bool // the coordinator was, when it was asked last
 	again   bool // which has ended: to be checked with the coordinator
 }
 

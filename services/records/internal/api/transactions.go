@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 const (
 	readCommitted   = 1 // isolation level
 	checkTimeout    = 10 * time.Second
+	busyTries       = 50 // with a busy coordinator
+	busyPause       = 20 * time.Millisecond
 	addsItself      = 12 // Produce from this version on adds its partitions to the transaction
 	knowsAbortable  = 11 // and from this one on knows TRANSACTION_ABORTABLE
 	transactionTag  = 10000
@@ -190,10 +193,26 @@ func (v *verifier) wait(ctx context.Context, q *kmsg.ProduceRequest, t *produceT
 	}
 }
 
-// askFor asks the coordinator for all tasks at once, which are of one transaction.
+// askFor asks the coordinator for all tasks at once, which are of one transaction. While that is busy with the same transaction, for
+// other partitions or with the markers of the one before, it is asked again (add.partitions.to.txn.retry.backoff.ms): clients would
+// come back after seconds.
 func (v *verifier) askFor(ctx context.Context, q *kmsg.ProduceRequest, tasks []*produceTask) {
+	for tries := 0; ; tries++ {
+		v.askOnce(ctx, q, tasks)
+		if tasks = slices.DeleteFunc(slices.Clone(tasks), func(t *produceTask) bool { return !t.busy }); len(tasks) == 0 || tries == busyTries {
+			return
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (v *verifier) askOnce(ctx context.Context, q *kmsg.ProduceRequest, tasks []*produceTask) {
 	for _, t := range tasks {
-		t.code = kerr.NotEnoughReplicas.Code // until something else is known
+		t.code, t.busy = kerr.NotEnoughReplicas.Code, false // until something else is known
 	}
 	answer, err := v.ask.Ask(ctx, coordinators, v.coordinator(*q.TransactionID), question(q, tasks))
 	if err != nil {
@@ -208,7 +227,7 @@ func (v *verifier) askFor(ctx context.Context, q *kmsg.ProduceRequest, tasks []*
 			if !answered || code == 0 && !ok {
 				continue
 			}
-			t.append.Number, t.code = number, producerCode(code, q.Version)
+			t.append.Number, t.code, t.busy = number, producerCode(code, q.Version), code == kerr.ConcurrentTransactions.Code
 		}
 	}
 }
