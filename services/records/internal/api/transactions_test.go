@@ -243,6 +243,9 @@ func TestWhatTheCoordinatorRefuses(t *testing.T) {
 		if n := len(w.streams[0].Records()); n != 0 {
 			t.Errorf("%v: written all the same", c.told)
 		}
+		if again := coord.times() > 1; again != (c.told == kerr.ConcurrentTransactions) {
+			t.Errorf("%v: asked again: %v", c.told, again)
+		}
 	}
 	w, coord := newTransactions(t)
 	coord.err = errors.New("nobody there")
