@@ -28,7 +28,10 @@ func (a *API) txnOffsetCommit(ctx context.Context, r *handler.Request) (kmsg.Res
 		if e := a.checkTransaction(ctx, req); e != nil {
 			return e
 		}
-		return c.CommitPending(ctx, req.Group, commit, g)
+		if e := c.CommitPending(ctx, req.Group, commit, g); e != kerr.StaleMemberEpoch {
+			return e
+		}
+		return kerr.IllegalGeneration // TxnOffsetCommit knows no other word
 	})
 	if err != nil {
 		return nil, err
@@ -45,10 +48,11 @@ func (a *API) txnOffsetCommit(ctx context.Context, r *handler.Request) (kmsg.Res
 	return resp, nil
 }
 
-// txnCommit is the request in the form of an OffsetCommit.
+// txnCommit is the request in the form of an OffsetCommit, of the version that
+// members of every kind of group commit with.
 func txnCommit(req *kmsg.TxnOffsetCommitRequest) *kmsg.OffsetCommitRequest {
 	q := kmsg.NewPtrOffsetCommitRequest()
-	q.Version, q.Group, q.MemberID, q.InstanceID, q.Generation = 7, req.Group, req.MemberID, req.InstanceID, req.Generation
+	q.Version, q.Group, q.MemberID, q.InstanceID, q.Generation = 9, req.Group, req.MemberID, req.InstanceID, req.Generation
 	for _, t := range req.Topics {
 		ct := kmsg.NewOffsetCommitRequestTopic()
 		ct.Topic = t.Topic
