@@ -184,7 +184,7 @@ func (e *etl) run(ctx context.Context, t *testing.T, id string, r *rand.Rand) {
 	for ctx.Err() == nil {
 		s, err := kgo.NewGroupTransactSession(
 			kgo.SeedBrokers(e.on.bootstrap), kgo.TransactionalID(id), kgo.ConsumerGroup(e.group), kgo.ConsumeTopics(e.in),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			kgo.DefaultProduceTopic(e.out), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.TransactionTimeout(20*time.Second),
 			kgo.HeartbeatInterval(200*time.Millisecond), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxPartitionBytes(2<<10),
 			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond),

@@ -210,7 +210,7 @@ func TestNothingIsReadBeyondTheBudget(t *testing.T) {
 // 5.3 #24: a large request gets in among small ones that take all room there is, before these have brought more than a
 // few times its size; and they go on meanwhile.
 func TestLargeRequestAmongEndlessSmallOnes(t *testing.T) {
-	const limit, large, each, clients = 16 * mib, 7 * mib, 30 * kib, 700
+	const limit, large, each, clients = 16 * mib, 4 * mib, 30 * kib, 700
 	f, b := startBank(t, limit, socketserver.ListenerConfig{Processors: 2})
 	var writers sync.WaitGroup
 	defer writers.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestOf(t *testing.T) {
 
 // world is one topic with two logs: log 0 is held here, log 1 elsewhere.
 type world struct {
-	topic  *cluster.Topic
+	topic  atomic.Pointer[cluster.Topic] // the holder's goroutine looks, too
 	looks  [2]int
 	opened bool
 	broken bool
@@ -44,7 +45,7 @@ func (w *world) ID() string { return "here" }
 func (w *world) Holder(_ string, broker int32) (string, bool) {
 	return map[int32]string{0: "here", 1: "there"}[broker], true
 }
-func (w *world) TopicByID([16]byte) *cluster.Topic  { return w.topic }
+func (w *world) TopicByID([16]byte) *cluster.Topic  { return w.topic.Load() }
 func (w *world) Leader(_ string, index int32) int32 { return index }
 func (w *world) IsOpen(*cluster.Topic, int32) bool  { return w.opened }
 func (w *world) Elsewhere(topic string, index int32) (string, bool) {
@@ -57,7 +58,8 @@ func (w *world) Look(t *cluster.Topic, index int32) *holder.Opening {
 
 // A log is looked at when it is open, when something of it expires, and when its topic's configs change; never one held elsewhere.
 func TestSweeperLooksWhenItMust(t *testing.T) {
-	w := &world{topic: &cluster.Topic{Name: "t", ID: [16]byte{1}, Partitions: 2, Logs: 2, Configs: map[string]string{"retention.ms": "1000"}}}
+	w := new(world)
+	w.topic.Store(&cluster.Topic{Name: "t", ID: [16]byte{1}, Partitions: 2, Logs: 2, Configs: map[string]string{"retention.ms": "1000"}})
 	quiet := slog.New(slog.DiscardHandler)
 	w.holder = holder.New(w, w, func(ctx context.Context, _ *cluster.Topic, _ int32) (*topiclog.Log, error) {
 		if w.broken {
@@ -70,7 +72,7 @@ func TestSweeperLooksWhenItMust(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); w.holder.Run(ctx) }()
 	defer func() { stop(); <-done }()
-	s := New(func() []*cluster.Topic { return []*cluster.Topic{w.topic} }, w, quiet)
+	s := New(func() []*cluster.Topic { return []*cluster.Topic{w.topic.Load()} }, w, quiet)
 	now := time.Unix(1000, 0)
 	s.now = func() time.Time { return now }
 	sweep := func(what string, looks int) {
@@ -86,17 +88,17 @@ func TestSweeperLooksWhenItMust(t *testing.T) {
 	w.opened = true
 	sweep("open", 1)
 	w.opened = false
-	changed := *w.topic
+	changed := *w.topic.Load()
 	changed.Revision = 2
-	w.topic = &changed
+	w.topic.Store(&changed)
 	sweep("changed", 1)
 	sweep("seen again", 0)
-	s.due[key{w.topic.ID, 0}] = due{revision: 2, at: now.Add(time.Second)}
+	s.due[key{changed.ID, 0}] = due{revision: 2, at: now.Add(time.Second)}
 	sweep("before something expires", 0)
 	now = now.Add(time.Second)
 	sweep("when it expires", 1)
 	s.due = map[key]due{}
-	w.topic = &cluster.Topic{Name: "u", ID: [16]byte{2}, Partitions: 1, Logs: 1}
+	w.topic.Store(&cluster.Topic{Name: "u", ID: [16]byte{2}, Partitions: 1, Logs: 1})
 	w.broken = true
 	sweep("that does not open", 1)
 	sweep("is tried again", 1)
