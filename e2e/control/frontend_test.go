@@ -290,5 +290,5 @@ func run(t testing.TB, r service.Runner) (stop func()) {
 }
 
 func deps(s *server.Server) service.Deps {
-	return service.Deps{Log: quiet, Metrics: prometheus.NewRegistry(), Connect: service.Connector(context.Background(), s.ClientURL(), quiet)}
+	return service.Deps{Log: quiet, Metrics: prometheus.NewRegistry(), Connect: service.Connector(context.Background(), service.NATS{NATSURL: s.ClientURL()}, quiet)}
 }

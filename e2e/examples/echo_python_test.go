@@ -19,7 +19,7 @@ import (
 // TestEnvelopeOfPython has the example test itself against the vectors of
 // libs/requestchannel/testdata.
 func TestEnvelopeOfPython(t *testing.T) {
-	p := process.StartCommand(t, folder(t), process.Env{"PYTHONDONTWRITEBYTECODE": "1"}, python(t), "-m", "unittest")
+	p := process.StartCommand(t, folder(t), process.Env{"PYTHONDONTWRITEBYTECODE": "1"}, process.Need(t, "python3"), "-m", "unittest")
 	if code := p.Exit(t); code != 0 {
 		t.Fatalf("it ended with %d", code)
 	}
@@ -152,7 +152,7 @@ func folder(t *testing.T) string {
 // startEcho starts an instance, and returns it with its id when it is ready.
 func startEcho(t *testing.T, env process.Env) (*process.Process, string) {
 	t.Helper()
-	p := process.StartCommand(t, folder(t), env, python(t), "echo.py")
+	p := process.StartCommand(t, folder(t), env, process.Need(t, "python3"), "echo.py")
 	var id string
 	process.Poll(t, process.StartLimit, "an echo is ready", func() error {
 		if _, after, ok := strings.Cut(p.Log(), "ready "); ok && strings.Contains(after, "\n") {

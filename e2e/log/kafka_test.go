@@ -52,7 +52,7 @@ func run(t testing.TB, r service.Runner) *running {
 }
 
 func deps(s *server.Server) service.Deps {
-	return service.Deps{Log: discard, Metrics: prometheus.NewRegistry(), Connect: service.Connector(context.Background(), s.ClientURL(), discard), Ready: new(service.Readiness)}
+	return service.Deps{Log: discard, Metrics: prometheus.NewRegistry(), Connect: service.Connector(context.Background(), service.NATS{NATSURL: s.ClientURL()}, discard), Ready: new(service.Readiness)}
 }
 
 func defaults[T any](t testing.TB) (cfg T) {

@@ -57,7 +57,7 @@ func (w *watch) seen(t *testing.T) map[int]int64 {
 // random. Every record is seen, committed offsets never go back, and whoever
 // starts reads nothing that was committed before.
 func TestKcatMembersKilled(t *testing.T) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	n := seed(t)
 	r := rand.New(rand.NewPCG(n, 0))
 	s := process.StartStandalone(t, process.Env{"KANAL_GROUPS_MIN_SESSION_TIMEOUT": "500ms"})

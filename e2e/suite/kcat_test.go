@@ -20,23 +20,6 @@ import (
 	"kanal/e2e/process"
 )
 
-func needKcat(t *testing.T) {
-	t.Helper()
-	needTool(t, "kcat")
-}
-
-// needTool skips a test where a command is missing; in CI that is a failure.
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal(name + " is missing, and CI=true")
-	}
-	t.Skip(name + " is missing")
-}
-
 // kcat runs kcat to its end and returns what it wrote.
 func kcat(t *testing.T, on target, limit time.Duration, in io.Reader, args ...string) []byte {
 	t.Helper()
@@ -89,7 +72,7 @@ func parseLine(t *testing.T, s string) line {
 }
 
 func kcatLists(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	name := newTopic(t, on, 5)
 	var got struct {
 		Brokers []struct {
@@ -135,7 +118,7 @@ func kcatLists(t *testing.T, on target) {
 }
 
 func kcatCodecs(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	for codec, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		t.Run(name, func(t *testing.T) {
 			topic := newName(t) // kcat has it created
@@ -160,7 +143,7 @@ func kcatCodecs(t *testing.T, on target) {
 }
 
 func kcatIdempotent(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	topic := newTopic(t, on, 1)
 	want := numbered(0, 5000)
 	kcat(t, on, 30*time.Second, strings.NewReader(strings.Join(want, "\n")+"\n"),
@@ -169,7 +152,7 @@ func kcatIdempotent(t *testing.T, on target) {
 }
 
 func kcatLargeMessage(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	topic := newTopic(t, on, 1)
 	want := make([]byte, 900<<10)
 	src := rand.NewChaCha8([32]byte{1})
@@ -186,7 +169,7 @@ func kcatLargeMessage(t *testing.T, on target) {
 }
 
 func kcatManyMessages(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	n := pick(100_000, 1_000_000)
 	topic := newTopic(t, on, 4)
 	in, out := io.Pipe()
@@ -254,7 +237,7 @@ func numbered(from, to int) (out []string) {
 // kcatGroup runs two members of a group: the second one's coming and the first
 // one's going move partitions, and every message is seen.
 func kcatGroup(t *testing.T, on target) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	topic, group := newTopic(t, on, 4), newName(t)
 	produceNumbers(t, on, topic, 0, 1000)
 	first := startMember(t, on, group, topic)

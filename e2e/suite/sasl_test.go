@@ -271,7 +271,7 @@ func TestSASLUserComesLater(t *testing.T) {
 
 // kcat logs in over TLS.
 func TestSASLKcatOverTLS(t *testing.T) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	authority, folder := ssltest.NewAuthority(t, "authority"), t.TempDir()
 	certificate, key := ssltest.Write(t, folder, authority.Issue(t, "127.0.0.1", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} }))
 	s := startSecured(t, process.Env{"KANAL_LISTENER_PLAINTEXT_PROTOCOL": "SASL_SSL", "KANAL_SSL_CERTIFICATE_FILE": certificate, "KANAL_SSL_KEY_FILE": key})
@@ -324,7 +324,7 @@ func produceWhileSessionsEnd(t *testing.T, s *secured, m sasl.Mechanism) {
 
 // kcat authenticates by every mechanism that its builds have; its own unsigned tokens are refused.
 func TestSASLKcat(t *testing.T) {
-	needKcat(t)
+	process.Need(t, "kcat")
 	s := startSecured(t, nil)
 	s.kanalctl(t, "pw", "user", "set", "alice")
 	s.pingSoon(t, as("alice", "pw")["SCRAM-SHA-512"])

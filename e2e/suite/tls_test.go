@@ -62,7 +62,7 @@ func (e *encrypted) ping(t *testing.T, cfg *tls.Config, more ...kgo.Opt) error {
 // openssl runs s_client to its end, with nothing to say after the handshake.
 func (e *encrypted) openssl(t *testing.T, args ...string) string {
 	t.Helper()
-	needTool(t, "openssl")
+	process.Need(t, "openssl")
 	cmd := exec.CommandContext(limited(t, 20*time.Second), "openssl", append([]string{"s_client", "-connect", e.bootstrap, "-CAfile", e.folder + "/ca.pem"}, args...)...)
 	cmd.Stdin = bytes.NewReader([]byte("\n"))
 	out, _ := cmd.CombinedOutput() // an alert is an exit code too
@@ -84,7 +84,7 @@ func TestClientsOverTLS(t *testing.T) {
 		}
 	}
 	t.Run("kcat", func(t *testing.T) {
-		needKcat(t)
+		process.Need(t, "kcat")
 		encryption := []string{"-X", "security.protocol=SSL", "-X", "ssl.ca.location=" + e.folder + "/ca.pem"}
 		want := numbered(0, 2000)
 		topic := newName(t)
@@ -109,7 +109,7 @@ func TestClientsWithCertificates(t *testing.T) {
 		t.Error(out)
 	}
 	t.Run("kcat", func(t *testing.T) {
-		needKcat(t)
+		process.Need(t, "kcat")
 		kcat(t, e.target, 30*time.Second, nil, "-L", "-X", "security.protocol=SSL", "-X", "ssl.ca.location="+e.folder+"/ca.pem",
 			"-X", "ssl.certificate.location="+e.folder+"/cert.pem", "-X", "ssl.key.location="+e.folder+"/key.pem")
 	})
@@ -161,7 +161,7 @@ func TestClientsWithPasswordsOverTLS(t *testing.T) {
 		eventually(t, name+" is let in", func() bool { return e.ping(t, e.config(), m) == nil })
 	}
 	t.Run("kcat", func(t *testing.T) {
-		needKcat(t)
+		process.Need(t, "kcat")
 		kcat(t, e.target, 30*time.Second, nil, "-L", "-X", "security.protocol=SASL_SSL", "-X", "ssl.ca.location="+e.folder+"/ca.pem",
 			"-X", "sasl.mechanism=SCRAM-SHA-512", "-X", "sasl.username=alice", "-X", "sasl.password=wonderland")
 	})

@@ -52,7 +52,7 @@ func startStandalone(t *testing.T) (kafka, frames string) {
 		t.Fatal(err)
 	}
 	runUntilTheEnd(t, ctx, cancel, s)
-	deps.Connect = service.Connector(ctx, "nats://"+natsAddr, deps.Log)
+	deps.Connect = service.Connector(ctx, service.NATS{NATSURL: "nats://" + natsAddr}, deps.Log)
 	e, err := echo.New(echoCfg, deps)
 	if err != nil {
 		t.Fatal(err)

@@ -15,9 +15,7 @@ import (
 
 // Process is the configuration of the process itself, the same for each service.
 type Process struct {
-	// NATSURL lists the servers, comma separated. Empty is
-	// nats://127.0.0.1:4222, and in standalone an embedded server.
-	NATSURL string `env:"KANAL_NATS_URL"`
+	NATS
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `env:"KANAL_LOG_LEVEL" envDefault:"info"`
 	// LogFormat is text, json, or auto: text on a terminal, else json.
@@ -28,7 +26,7 @@ type Process struct {
 
 // Validate returns every bad field, by variable name.
 func (p Process) Validate() error {
-	var errs []error
+	errs := []error{p.NATS.Validate()}
 	var level slog.Level
 	if level.UnmarshalText([]byte(p.LogLevel)) != nil {
 		errs = append(errs, Invalid("KANAL_LOG_LEVEL", p.LogLevel, "debug, info, warn or error"))

@@ -50,7 +50,7 @@ func run(name string, process Process, build Build, log *slog.Logger) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuildInfo(metrics)
-	deps := Deps{Log: log, Metrics: metrics, Connect: Connector(ctx, process.NATSURL, log), Ready: new(Readiness)}
+	deps := Deps{Log: log, Metrics: metrics, Connect: Connector(ctx, process.NATS, log), Ready: new(Readiness)}
 	var runners []Runner
 	if process.HTTPAddr != "" {
 		deps.Pages = http.NewServeMux()

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,23 +10,20 @@ import (
 
 // Connector opens NATS connections with the options that the request channel
 // relies on. It keeps trying until ctx ends.
-func Connector(ctx context.Context, url string, log *slog.Logger) func(string, ...nats.Option) (*nats.Conn, error) {
-	if url == "" {
-		url = nats.DefaultURL
-	}
+func Connector(ctx context.Context, to NATS, log *slog.Logger) func(string, ...nats.Option) (*nats.Conn, error) {
 	return func(name string, opts ...nats.Option) (*nats.Conn, error) {
 		opts = append(options(name, log), opts...)
 		for warned := false; ; warned = true {
-			nc, err := nats.Connect(url, opts...)
+			nc, err := to.Dial(opts...)
 			if err == nil {
 				return nc, nil
 			}
 			if !warned {
-				log.Warn("waiting for NATS", "url", url, "err", err, "set", "KANAL_NATS_URL")
+				log.Warn("waiting for NATS", "err", err, "set", "KANAL_NATS_URL")
 			}
 			select {
 			case <-ctx.Done():
-				return nil, fmt.Errorf("connect to NATS at %s: %w", url, err)
+				return nil, err
 			case <-time.After(250 * time.Millisecond):
 			}
 		}

@@ -56,7 +56,7 @@ func (s *Service) embed(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	// Connections must outlive ctx: draining needs them.
-	s.deps.Connect = service.Connector(ctx, s.nats.ClientURL(), s.deps.Log)
+	s.deps.Connect = service.Connector(ctx, service.NATS{NATSURL: s.nats.ClientURL()}, s.deps.Log)
 	s.deps.Log.Info("started the embedded NATS", "url", s.nats.ClientURL(), "data", cfg.DataDir)
 	return nil
 }
