@@ -172,7 +172,7 @@ func TestShippedUsersAreConfined(t *testing.T) {
 			[]string{request, "kanal.kanal.request.*", "_INBOX.>", "_INBOX_service.>", "$KV.>", "kanal.>", "$SRV.PING", ">"},
 		},
 		{
-			"service", []string{response, handlers, log, topic, user}, []string{request, frontends, close, drain},
+			"service", []string{request, response, handlers, log, topic, user}, []string{frontends, close, drain},
 			[]string{request, frontends, "kanal.kanal.feed.S1.*", "$SRV.PING.kanal-records", "_INBOX_service.x.*"},
 			[]string{response, "_INBOX_frontend.>", "_INBOX_kanalctl.>", "kanal.>", ">"},
 		},

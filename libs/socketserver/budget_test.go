@@ -208,7 +208,8 @@ func TestNothingIsReadBeyondTheBudget(t *testing.T) {
 }
 
 // 5.3 #24: a large request gets in among small ones that take all room there is, before these have brought more than a
-// few times its size; and they go on meanwhile.
+// few times its size; and they go on meanwhile. It has a quarter of the budget: where partial frames come to half of it
+// together, the one whose bytes came longest ago is closed, and that may be a large one.
 func TestLargeRequestAmongEndlessSmallOnes(t *testing.T) {
 	const limit, large, each, clients = 16 * mib, 4 * mib, 30 * kib, 700
 	f, b := startBank(t, limit, socketserver.ListenerConfig{Processors: 2})
