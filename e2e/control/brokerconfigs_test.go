@@ -193,7 +193,7 @@ func TestTopicConfigsChange(t *testing.T) {
 	if e := described(t, c, topic, "x")["retention.ms"]; *e.Value != "5" || e.Source != kmsg.ConfigSourceDynamicTopicConfig {
 		t.Errorf("%+v", e)
 	}
-	if r := alter("retention.ms", ""); r.ErrorCode != 0 || *described(t, c, topic, "x")["retention.ms"].Value != "-1" {
+	if r := alter("retention.ms", ""); r.ErrorCode != 0 || *described(t, c, topic, "x")["retention.ms"].Value != "604800000" {
 		t.Errorf("deleted: %+v", r)
 	}
 	if r := call[*kmsg.IncrementalAlterConfigsResponse](t, c, 1, incrementally(topic, "absent", "retention.ms", "5")).Resources[0]; r.ErrorCode != kerr.UnknownTopicOrPartition.Code {
