@@ -285,7 +285,7 @@ func TestTransactionsSurviveKills(t *testing.T) {
 	s := process.StartStandalone(t, nil)
 	on := target{s.Bootstrap, 1, s.Process}
 	in, out := newTopic(t, on, 3), newTopic(t, on, 3)
-	n := process.Rounds(30000, 300000)
+	n := process.Rounds(10000, 300000)
 	fill(t, on, in, n)
 	e := startETL(t, on, in, out, 2, r)
 	for range process.Rounds(3, 30) {
