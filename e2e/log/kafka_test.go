@@ -80,6 +80,7 @@ func startKanal(t testing.TB) *kanal {
 	port := process.Ports(t, brokers+1)
 	f.Brokers, f.RequiredServices = brokers, []string{"metadata", "records"}
 	f.Listeners = fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port)
+	f.DrainTimeout = time.Second // its records end before it, and nobody answers what comes then
 	front, err := frontend.New(f, deps(s))
 	if err != nil {
 		t.Fatal(err)
