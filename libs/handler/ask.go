@@ -66,10 +66,6 @@ func (a *Asker) Ask(ctx context.Context, service string, broker int32, q kmsg.Re
 	}
 }
 
-// mustServeAfter is the number of redirects after which whoever gets a request
-// serves it.
-const mustServeAfter = 2
-
 // try sends the request to one instance.
 func (a *Asker) try(ctx context.Context, service, target string, broker int32, redirects uint8, q kmsg.Request) (r requestchannel.Response, err error) {
 	h, err := a.find(service, target, broker)
@@ -108,7 +104,7 @@ func (a *Asker) envelope(h *requestchannel.Handler, broker int32, redirects uint
 	b := requestchannel.AppendRequest(make([]byte, 0, len(a.origin)+len(frame)+128), &requestchannel.Request{
 		ID: id, Announcement: h.Number, APIKey: protocol.APIKey(q.Key()), APIVersion: q.GetVersion(), Broker: broker,
 		Deadline: askTimeout, Granted: requestchannel.LargeFrame, Parts: 1, Total: uint32(len(frame)),
-		Redirects: redirects, MustServe: redirects >= mustServeAfter, Privileged: true,
+		Redirects: redirects, MustServe: redirects >= requestchannel.MustServeAfter, Privileged: true,
 	}, a.origin)
 	return append(b, frame...)
 }

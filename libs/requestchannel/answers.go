@@ -76,7 +76,7 @@ func (d *dispatcher) takeFrame(p *Pending, r *Response) {
 func (d *dispatcher) takeRedirect(p *Pending, target string) {
 	d.c.cfg.Metrics.redirected.Inc()
 	p.Redirects++
-	p.MustServe = p.Redirects >= mustServeAfter
+	p.MustServe = p.Redirects >= MustServeAfter
 	p.target = ""
 	if d.instances[target] != nil {
 		p.target = target

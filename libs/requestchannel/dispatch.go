@@ -4,9 +4,9 @@ import (
 	"time"
 )
 
-// mustServeAfter is the number of redirects after which a request is served by
+// MustServeAfter is the number of redirects after which a request is served by
 // whoever gets it.
-const mustServeAfter = 2
+const MustServeAfter = 2
 
 // dispatch sends what waits to whoever may take it.
 func (d *dispatcher) dispatch() {

@@ -105,8 +105,12 @@ func (c *Coordinator) commitPending(groupID string, q *Commit, g *Guard, answer 
 		c.settle(e, answer, func() { c.commitPending(groupID, q, g, answer) })
 		return
 	}
-	if g.late || len(q.Offsets) == 0 {
-		answer(lateOr(g, nil))
+	switch {
+	case g.late:
+		answer(kerr.InvalidTxnState)
+		return
+	case len(q.Offsets) == 0:
+		answer(nil)
 		return
 	}
 	changes := make([]log.Change, 0, len(q.Offsets))
@@ -126,13 +130,6 @@ func (c *Coordinator) commitPending(groupID string, q *Commit, g *Guard, answer 
 			answer(kerr.NotCoordinator)
 		}
 	})
-}
-
-func lateOr(g *Guard, otherwise *kerr.Error) *kerr.Error {
-	if g.late {
-		return kerr.InvalidTxnState
-	}
-	return otherwise
 }
 
 // EndTransaction has a producer's pending offsets count, or forgets them, and
