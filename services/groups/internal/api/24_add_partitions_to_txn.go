@@ -117,7 +117,7 @@ func (a *API) addForServices(ctx context.Context, r *handler.Request, req *kmsg.
 			t, e = c.Decide(ctx, q.TransactionalID, addOrVerify(q, partitions))
 		}
 		if t != nil && e == nil {
-			tagNumber(&rt.UnknownTags, t.Number)
+			handler.SetTransactionNumber(&rt, t.Number)
 		}
 		rt.Topics = txnTopics(q.Topics, missing, e)
 		resp.Transactions[i] = rt

@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"kanal/libs/cluster"
 	"kanal/libs/handler"
@@ -53,12 +51,4 @@ func (a *API) partitionOf(topic string, partition int32) (transaction.Partition,
 	}
 	p.TopicID = t.ID
 	return p, true
-}
-
-// numberTag is the tagged field by which the services tell each other the number
-// of a transaction.
-const numberTag = 10000
-
-func tagNumber(tags *kmsg.Tags, number uint32) {
-	tags.Set(numberTag, binary.BigEndian.AppendUint32(nil, number))
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"sync"
 	"time"
@@ -26,7 +25,6 @@ const (
 	busyPause       = 20 * time.Millisecond
 	addsItself      = 12 // Produce from this version on adds its partitions to the transaction
 	knowsAbortable  = 11 // and from this one on knows TRANSACTION_ABORTABLE
-	transactionTag  = 10000
 	coordinators    = "groups"
 	addToTxnVersion = 5
 )
@@ -220,7 +218,7 @@ func (v *verifier) askOnce(ctx context.Context, q *kmsg.ProduceRequest, tasks []
 	}
 	resp := answer.(*kmsg.AddPartitionsToTxnResponse)
 	for i := range resp.Transactions {
-		number, ok := transactionNumber(&resp.Transactions[i])
+		number, ok := handler.TransactionNumber(&resp.Transactions[i])
 		codes := partitionCodes(&resp.Transactions[i])
 		for _, t := range tasks {
 			code, answered := codes[topicPartition{t.topic.Name, t.partition}]
@@ -262,16 +260,6 @@ func partitionCodes(x *kmsg.AddPartitionsToTxnResponseTransaction) map[topicPart
 		}
 	}
 	return codes
-}
-
-// transactionNumber is the tagged field with the coordinator's number of a transaction.
-func transactionNumber(x *kmsg.AddPartitionsToTxnResponseTransaction) (number uint32, ok bool) {
-	x.UnknownTags.Each(func(tag uint32, value []byte) {
-		if tag == transactionTag && len(value) == 4 {
-			number, ok = binary.BigEndian.Uint32(value), true
-		}
-	})
-	return number, ok
 }
 
 // producerCode is what a producer is told of a coordinator's error (AddPartitionsToTxnManager, ReplicaManager.handleProduceAppend).
