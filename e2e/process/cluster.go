@@ -150,7 +150,13 @@ func (c *Cluster) Roll(t testing.TB, gap time.Duration, services ...string) {
 // JetStream, syncing before it acknowledges.
 func StartNATS(t testing.TB) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(natsOptions(Ports(t, 1), t.TempDir()))
+	return RunNATS(t, natsOptions(Ports(t, 1), t.TempDir()))
+}
+
+// RunNATS runs a NATS server in this process until the test ends.
+func RunNATS(t testing.TB, opts *server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
